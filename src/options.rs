@@ -1,0 +1,64 @@
+//! What both ends of a session must know of the command line: resolved, valid, and carried by `SESSION_START`.
+//!
+//! What only one end needs (verbosity, the remote shell, progress) is `cli::config`'s and never travels.
+
+use std::time::Duration;
+
+/// The options of one sync, with rsync's meaning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `-r`: descend into directories.
+    pub recursive: bool,
+    /// `-l`: copy symbolic links as links.
+    pub links: bool,
+    /// `-p`: keep permission bits.
+    pub perms: bool,
+    /// `-t`: keep modification times.
+    pub times: bool,
+    /// `-g`: keep the group.
+    pub group: bool,
+    /// `-o`: keep the owner (as root).
+    pub owner: bool,
+    /// Half of `-D`: make device nodes (as root).
+    pub devices: bool,
+    /// Half of `-D`: make FIFOs and sockets.
+    pub specials: bool,
+    /// `-H`: keep hard links within the transfer.
+    pub hard_links: bool,
+    /// `-d`: list the entries of a directory source without descending.
+    pub dirs: bool,
+    /// `-x`: stay on the source's file system.
+    pub one_file_system: bool,
+    /// `-c`: compare contents, not size and time.
+    pub checksum: bool,
+    /// `-u`: leave files alone that are newer at the destination.
+    pub update: bool,
+    /// `-W`: never use the delta algorithm.
+    pub whole_file: bool,
+    /// `-I`: transfer even where size and time agree.
+    pub ignore_times: bool,
+    /// `--size-only`: compare sizes alone.
+    pub size_only: bool,
+    /// `--existing`: create nothing.
+    pub existing: bool,
+    /// `--ignore-existing`: update nothing.
+    pub ignore_existing: bool,
+    /// `--delete`: remove what the source does not have.
+    pub delete: bool,
+    /// `-S`: write runs of zeros as holes.
+    pub sparse: bool,
+    /// `--inplace`: write into the file under its own name.
+    pub inplace: bool,
+    /// `--partial`: keep what arrived of an interrupted file, for the next run to build on.
+    pub partial: bool,
+    /// `--numeric-ids`: do not map owner and group by name.
+    pub numeric_ids: bool,
+    /// `-n`: decide and report, change nothing.
+    pub dry_run: bool,
+    /// `-z`: compress the link with zstd.
+    pub compress: bool,
+    /// `--timeout`: longest silence of the peer that is borne.
+    pub timeout: Option<Duration>,
+    /// Filter rules in order, each as one line of `--filter`'s language.
+    pub filters: Vec<Vec<u8>>,
+}

@@ -1,0 +1,113 @@
+//! One path in a tree: what a scan found, what a file list carries, what a destination is made to look like.
+//!
+//! Plain data. Reading it from a disk is `scanner`'s and `metadata`'s, carrying it over a link is `protocol`'s.
+
+use std::path::{Path, PathBuf};
+
+use super::paths::Paths;
+
+/// A point in time as a file system stores it: seconds and nanoseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    /// Seconds since 1970-01-01 UTC, negative before.
+    pub secs: i64,
+    /// Nanoseconds within the second, below 1,000,000,000.
+    pub nanos: u32,
+}
+
+/// 16 bytes of XXH3-128: of a whole file, or of a block. See `delta::strong`.
+pub type Digest = [u8; 16];
+
+/// The type of an entry, with what only that type has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file of `size` bytes.
+    File {
+        /// Length in bytes.
+        size: u64,
+    },
+    /// A directory.
+    Dir,
+    /// A symbolic link; the target is bytes and never resolved.
+    Symlink {
+        /// What the link points at, as stored.
+        target: Box<Path>,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A Unix socket.
+    Socket,
+    /// A character device.
+    CharDevice {
+        /// Major and minor number as the system encodes them.
+        rdev: u64,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Major and minor number as the system encodes them.
+        rdev: u64,
+    },
+}
+
+impl Kind {
+    /// Whether two kinds are of one file type, whatever their size, target or device number.
+    pub fn same_type(&self, other: &Kind) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// Length in bytes of a regular file, 0 for anything else.
+    pub fn size(&self) -> u64 {
+        match self {
+            Kind::File { size } => *size,
+            _ => 0,
+        }
+    }
+}
+
+/// One path in a tree and its metadata, read without following a link.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where it is.
+    pub paths: Paths,
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits with setuid, setgid and sticky: `st_mode & 0o7777`.
+    pub mode: u32,
+    /// Modification time.
+    pub mtime: Timestamp,
+    /// Owner's number on the machine that this entry was read on.
+    pub uid: u32,
+    /// Group's number on the machine that this entry was read on.
+    pub gid: u32,
+    /// Hard-link group within this list: entries with equal numbers are one file. `None` without `-H` or for one link.
+    pub link_group: Option<u32>,
+    /// Digest of the contents; only for regular files and only with `--checksum`.
+    pub digest: Option<Digest>,
+}
+
+impl Entry {
+    /// Path below the tree's root, as sent to a peer; `.` is the root itself.
+    pub fn relative(&self) -> &Path {
+        self.paths.relative()
+    }
+
+    /// The root's path joined with [`Entry::relative`]: for messages and for reading.
+    pub fn path(&self) -> &Path {
+        self.paths.path()
+    }
+
+    /// Whether this is a directory.
+    pub fn is_dir(&self) -> bool {
+        matches!(self.kind, Kind::Dir)
+    }
+
+    /// Whether this is a regular file.
+    pub fn is_file(&self) -> bool {
+        matches!(self.kind, Kind::File { .. })
+    }
+}
+
+/// The path of a tree's root below itself.
+pub fn root_path() -> PathBuf {
+    PathBuf::from(".")
+}
