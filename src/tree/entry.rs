@@ -2,7 +2,7 @@
 //!
 //! Plain data. Reading it from a disk is `scanner`'s and `metadata`'s, carrying it over a link is `protocol`'s.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::paths::Paths;
 
@@ -13,6 +13,19 @@ pub struct Timestamp {
     pub secs: i64,
     /// Nanoseconds within the second, below 1,000,000,000.
     pub nanos: u32,
+}
+
+/// Granularities of times on file systems, in nanoseconds: of NTFS and CIFS, of network file systems, of exFAT, of ext3,
+/// HFS+ and tools that keep seconds only.
+const GRANULARITIES: [u32; 5] = [100, 1_000, 1_000_000, 10_000_000, 1_000_000_000];
+
+impl Timestamp {
+    /// Whether `stored` is what some file system makes of this time: itself, or itself cut to a coarser granularity.
+    pub fn is_kept_as(&self, stored: &Timestamp) -> bool {
+        let cut = |unit: u32| self.nanos - self.nanos % unit;
+        self.secs == stored.secs
+            && (self.nanos == stored.nanos || GRANULARITIES.iter().any(|unit| cut(*unit) == stored.nanos))
+    }
 }
 
 /// 16 bytes of XXH3-128: of a whole file, or of a block. See `delta::strong`.
@@ -83,6 +96,8 @@ pub struct Entry {
     pub link_group: Option<u32>,
     /// Digest of the contents; only for regular files and only with `--checksum`.
     pub digest: Option<Digest>,
+    /// Of a directory: whether all that is in it was listed. Only then may what is not in the list be deleted there.
+    pub contents_listed: bool,
 }
 
 impl Entry {
@@ -107,7 +122,19 @@ impl Entry {
     }
 }
 
-/// The path of a tree's root below itself.
-pub fn root_path() -> PathBuf {
-    PathBuf::from(".")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_kept_exactly_or_cut_to_what_a_file_system_holds() {
+        let time = Timestamp { secs: 7, nanos: 123_456_789 };
+        for nanos in [123_456_789, 123_456_700, 123_456_000, 123_000_000, 120_000_000, 0] {
+            assert!(time.is_kept_as(&Timestamp { secs: 7, nanos }), "{nanos}");
+        }
+        for stored in [Timestamp { secs: 8, nanos: 0 }, Timestamp { secs: 7, nanos: 123_456_788 }] {
+            assert!(!time.is_kept_as(&stored), "{stored:?}");
+        }
+        assert!(!Timestamp { secs: 7, nanos: 0 }.is_kept_as(&time), "the destination's is the coarser one");
+    }
 }

@@ -1,4 +1,13 @@
 //! A tree on disk, always reached through a handle on its root.
 
+pub mod copy;
+pub mod dir;
 pub mod entry;
+pub mod metadata;
+pub mod owners;
 pub mod paths;
+pub mod place;
+pub mod scanner;
+mod stat;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,329 @@
+//! A tree on disk behind a handle on its root: everything that reads or changes it goes through here.
+//!
+//! A path is relative and plain (see `path`); its parent directory is opened beneath the root with no link followed (see
+//! `beneath`), and the last component is used in an `*at` call that does not follow one either. So nothing that a peer,
+//! or anybody else who may write into the tree, plants there makes us act outside of it. What stays possible: an entry
+//! is exchanged for another of the same directory between two calls, and a directory is moved away while it is in use.
+//!
+//! Errors are plain `io::Error`s: the caller knows what was being done and adds the path.
+
+mod beneath;
+mod chain;
+mod handles;
+mod list;
+mod path;
+mod remove;
+mod replace;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, mkdirat, openat, renameat, symlinkat, unlinkat};
+use rustix::io::Errno;
+
+pub(in crate::tree) use beneath::{open_for_listing, search_flags};
+pub(in crate::tree) use chain::Chain;
+pub(in crate::tree) use list::Listing;
+pub use list::{DirItem, FileType};
+
+use super::entry::{Entry, Kind};
+use super::paths::Paths;
+use super::stat::{self, bits};
+use beneath::Strategy;
+use handles::Handles;
+
+/// A tree on disk, reached through a handle on its root.
+#[derive(Debug)]
+pub struct Tree {
+    root: Arc<OwnedFd>,
+    path: Arc<Path>,
+    strategy: Strategy,
+    /// Raised whenever a path may have come to mean another directory; shared by all clones.
+    generation: Arc<AtomicU64>,
+    handles: Mutex<Handles>,
+}
+
+impl Tree {
+    /// Opens the tree at `path`, following links in it: the path is the operator's own.
+    ///
+    /// # Errors
+    /// What `open` says; `NotADirectory` for anything else than a directory.
+    pub fn open(path: &Path) -> io::Result<Tree> {
+        Self::open_with(path, Strategy::best())
+    }
+
+    fn open_with(path: &Path, strategy: Strategy) -> io::Result<Tree> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = match openat(CWD, path, flags, Mode::empty()) {
+            // What may be searched but not read can still be written to.
+            Err(Errno::ACCESS) => openat(CWD, path, search_flags() - OFlags::NOFOLLOW, Mode::empty())?,
+            result => result?,
+        };
+        Ok(Tree {
+            root: Arc::new(root),
+            path: path.into(),
+            strategy,
+            generation: Arc::default(),
+            handles: Mutex::default(),
+        })
+    }
+
+    /// The same tree for another thread: one handle on the root, a cache of directories of its own.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn try_clone(&self) -> io::Result<Tree> {
+        Ok(Tree {
+            root: Arc::clone(&self.root),
+            path: Arc::clone(&self.path),
+            strategy: self.strategy,
+            generation: Arc::clone(&self.generation),
+            handles: Mutex::default(),
+        })
+    }
+
+    /// The path that the tree was opened by, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The entry at `relative`, a link as itself; `None` where there is none, its parent is missing, or a parent is no
+    /// directory or a symbolic link. Link group and digest are not filled in.
+    ///
+    /// # Errors
+    /// Any other failure of `stat` or `readlink`.
+    pub fn lstat(&self, relative: &Path) -> io::Result<Option<Entry>> {
+        let found = self.at(relative).and_then(|(parent, name)| {
+            let stat = stat::of_name(parent.as_fd(), name)?;
+            stat::entry(Paths::new(&self.path, relative), &stat, parent.as_fd(), name)
+        });
+        match found {
+            Err(error) if is_missing(&error) => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    /// Opens the regular file `relative` for reading. Never waits, whatever has taken the file's place.
+    ///
+    /// # Errors
+    /// `InvalidData` where something else than a regular file is there (now).
+    pub fn open_file(&self, relative: &Path) -> io::Result<File> {
+        self.open_regular(relative, OFlags::RDONLY)
+    }
+
+    /// Opens the regular file `relative` for reading and writing in place.
+    ///
+    /// # Errors
+    /// `InvalidData` where something else than a regular file is there (now).
+    pub fn open_for_update(&self, relative: &Path) -> io::Result<File> {
+        self.open_regular(relative, OFlags::RDWR)
+    }
+
+    fn open_regular(&self, relative: &Path, access: OFlags) -> io::Result<File> {
+        let (parent, name) = self.at(relative)?;
+        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let handle = match openat(&parent, name, flags, Mode::empty()) {
+            // A link, a socket, a device without a driver, a directory opened for writing.
+            Err(Errno::LOOP | Errno::NXIO | Errno::NODEV | Errno::ISDIR) => return Err(not_regular()),
+            result => result?,
+        };
+        if !stat::is_file(&rustix::fs::fstat(&handle)?) {
+            return Err(not_regular());
+        }
+        Ok(handle.into())
+    }
+
+    /// Makes the regular file `relative`, open for reading and writing, with the bits of `mode` that the umask allows.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where anything is there, a dangling link too.
+    pub fn create_file(&self, relative: &Path, mode: u32) -> io::Result<File> {
+        let (parent, name) = self.at(relative)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(openat(&parent, name, flags, bits(mode))?.into())
+    }
+
+    /// Makes the directory `relative` with the bits of `mode` that the umask allows.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where anything is there.
+    pub fn create_dir(&self, relative: &Path, mode: u32) -> io::Result<()> {
+        let (parent, name) = self.at(relative)?;
+        Ok(mkdirat(&parent, name, bits(mode))?)
+    }
+
+    /// Makes `relative` a symbolic link to `target`, any bytes.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where anything is there.
+    pub fn symlink(&self, target: &Path, relative: &Path) -> io::Result<()> {
+        let (parent, name) = self.at(relative)?;
+        Ok(symlinkat(target, &parent, name)?)
+    }
+
+    /// Makes `to` another name of the file `from`, which is not followed if it is a link.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where anything is at `to`.
+    pub fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (old_parent, old_name) = self.at(from)?;
+        let (parent, name) = self.at(to)?;
+        Ok(linkat(&old_parent, old_name, &parent, name, AtFlags::empty())?)
+    }
+
+    /// Makes the FIFO, socket or device `relative` with the bits of `mode` that the umask allows.
+    ///
+    /// # Errors
+    /// `InvalidInput` for any other kind, `Unsupported` where the system cannot make one below a handle.
+    pub fn make_node(&self, relative: &Path, kind: &Kind, mode: u32) -> io::Result<()> {
+        let (parent, name) = self.at(relative)?;
+        make_node_at(&parent, name, kind, mode)
+    }
+
+    /// Gives the entry `from` the name `to`, replacing what is there as `rename` does.
+    ///
+    /// # Errors
+    /// What `rename` says.
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (old_parent, old_name) = self.at(from)?;
+        let (parent, name) = self.at(to)?;
+        renameat(&old_parent, old_name, &parent, name)?;
+        self.forget_handles();
+        Ok(())
+    }
+
+    /// Whether two paths are names of one file; `false` if either is not there.
+    ///
+    /// # Errors
+    /// Those of looking at them.
+    pub fn same_file(&self, one: &Path, other: &Path) -> io::Result<bool> {
+        let identity = |relative: &Path| -> io::Result<Option<(u64, u64)>> {
+            match self.at(relative).and_then(|(parent, name)| stat::of_name(parent.as_fd(), name)) {
+                Ok(stat) => Ok(Some((stat::device(&stat), stat.st_ino))),
+                Err(error) if is_missing(&error) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        Ok(identity(one)?.is_some_and(|file| identity(other).is_ok_and(|twin| twin == Some(file))))
+    }
+
+    /// Removes the entry `relative`, which is not a directory.
+    ///
+    /// # Errors
+    /// What `unlink` says.
+    pub fn remove_file(&self, relative: &Path) -> io::Result<()> {
+        let (parent, name) = self.at(relative)?;
+        Ok(unlinkat(&parent, name, AtFlags::empty())?)
+    }
+
+    /// Removes the empty directory `relative`.
+    ///
+    /// # Errors
+    /// What `rmdir` says.
+    pub fn remove_dir(&self, relative: &Path) -> io::Result<()> {
+        let (parent, name) = self.at(relative)?;
+        unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
+        self.forget_handles();
+        Ok(())
+    }
+
+    /// Removes `relative` and all below it, bottom-up and without following a link, and tells `on_removed` of every path
+    /// that is gone (below the root) and whether it was a directory. Directories closed to their owner are opened up.
+    ///
+    /// # Errors
+    /// The first failure, naming the path where it happened if that is below `relative`; what could be removed is gone.
+    /// A mount point stays, with what is mounted there and with its parents.
+    pub fn remove_tree(&self, relative: &Path, on_removed: &mut dyn FnMut(&Path, bool)) -> io::Result<()> {
+        remove::remove_tree(self, relative, on_removed)
+    }
+
+    /// The names in the directory `relative`, in the order of their bytes.
+    ///
+    /// # Errors
+    /// `NotADirectory` for anything else, a link included; what `open` and `getdents` say.
+    pub fn read_dir(&self, relative: &Path) -> io::Result<Vec<DirItem>> {
+        let (parent, name) = self.at(relative)?;
+        let mut listing = Listing::default();
+        listing.read(open_for_listing(parent.as_fd(), name)?.as_fd())?;
+        Ok(listing.to_items())
+    }
+
+    /// The parent directory of `relative` and its last component.
+    pub(in crate::tree) fn at<'p>(&self, relative: &'p Path) -> io::Result<(Arc<OwnedFd>, &'p OsStr)> {
+        let (parent, name) = path::split(relative)?;
+        Ok((self.directory(parent)?, name))
+    }
+
+    /// A handle, for `*at` calls, on the directory `path` (checked; empty for the root).
+    fn directory(&self, path: &[u8]) -> io::Result<Arc<OwnedFd>> {
+        if path.is_empty() {
+            return Ok(Arc::clone(&self.root));
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        let nearest = self.handles.lock().unwrap_or_else(PoisonError::into_inner).nearest(path, generation);
+        let handle = match nearest {
+            Some((covered, handle)) if covered == path.len() => return Ok(handle),
+            Some((covered, above)) => beneath::open_dir(above.as_fd(), &path[covered + 1..], self.strategy)?,
+            None => beneath::open_dir(self.root.as_fd(), path, self.strategy)?,
+        };
+        let handle = Arc::new(handle);
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.keep(path, Arc::clone(&handle), generation);
+        Ok(handle)
+    }
+
+    /// Like [`Tree::at`] for a directory itself, opened anew from the root.
+    fn open_uncached(&self, path: &[u8]) -> io::Result<OwnedFd> {
+        if path.is_empty() {
+            return Ok(openat(&*self.root, ".", search_flags(), Mode::empty())?);
+        }
+        beneath::open_dir(self.root.as_fd(), path, self.strategy)
+    }
+
+    /// To be called after a directory has been removed or renamed.
+    fn forget_handles(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Whether an error means that a path, or a directory that it leads through, is not there.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        || error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "not a regular file any more")
+}
+
+#[cfg(target_os = "linux")]
+fn make_node_at(parent: &OwnedFd, name: &OsStr, kind: &Kind, mode: u32) -> io::Result<()> {
+    use rustix::fs::FileType as Raw;
+    let (raw, rdev) = match kind {
+        Kind::Fifo => (Raw::Fifo, 0),
+        Kind::Socket => (Raw::Socket, 0),
+        Kind::CharDevice { rdev } => (Raw::CharacterDevice, *rdev),
+        Kind::BlockDevice { rdev } => (Raw::BlockDevice, *rdev),
+        Kind::File { .. } | Kind::Dir | Kind::Symlink { .. } => return Err(no_node()),
+    };
+    Ok(rustix::fs::mknodat(parent, name, raw, bits(mode), rdev)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn make_node_at(_: &OwnedFd, _: &OsStr, kind: &Kind, _: u32) -> io::Result<()> {
+    match kind {
+        Kind::File { .. } | Kind::Dir | Kind::Symlink { .. } => Err(no_node()),
+        _ => Err(io::Error::new(io::ErrorKind::Unsupported, "this system makes no special files below a handle")),
+    }
+}
+
+fn no_node() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a kind of special file")
+}

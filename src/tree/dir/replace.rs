@@ -1,0 +1,42 @@
+//! Putting something that is not a regular file in the place of what is there, so that the name always means one of the
+//! two: it is made under a temporary name beside, then renamed over. A directory is not replaced: the caller removes it.
+
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, linkat, symlinkat};
+
+use super::{Tree, make_node_at};
+use crate::tree::entry::Kind;
+use crate::tree::place;
+
+impl Tree {
+    /// Makes `relative` a symbolic link to `target`, in place of what is there.
+    ///
+    /// # Errors
+    /// `IsADirectory` where a directory is there; `Interrupted` after [`place::abandon_all`].
+    pub fn replace_with_symlink(&self, target: &Path, relative: &Path) -> io::Result<()> {
+        let (parent, name) = self.at(relative)?;
+        place::replace(&parent, name, |temporary| Ok(symlinkat(target, &parent, temporary)?))
+    }
+
+    /// Makes `relative` another name of the file `from`, in place of what is there.
+    ///
+    /// # Errors
+    /// `IsADirectory` where a directory is there; `Interrupted` after [`place::abandon_all`].
+    pub fn replace_with_hard_link(&self, from: &Path, relative: &Path) -> io::Result<()> {
+        let (old_parent, old_name) = self.at(from)?;
+        let (parent, name) = self.at(relative)?;
+        let link = |temporary: &_| Ok(linkat(&old_parent, old_name, &parent, temporary, AtFlags::empty())?);
+        place::replace(&parent, name, link)
+    }
+
+    /// Makes `relative` a FIFO, socket or device, in place of what is there.
+    ///
+    /// # Errors
+    /// As [`Tree::make_node`]; `IsADirectory` where a directory is there; `Interrupted` after [`place::abandon_all`].
+    pub fn replace_with_node(&self, kind: &Kind, relative: &Path, mode: u32) -> io::Result<()> {
+        let (parent, name) = self.at(relative)?;
+        place::replace(&parent, name, |temporary| make_node_at(&parent, temporary, kind, mode))
+    }
+}

@@ -1,0 +1,249 @@
+//! Giving an entry on disk the owner, group, mode and times of another.
+//!
+//! In this order: owner and group (which clears setuid), then mode, then times; nothing is called where the present state
+//! is known to be equal. By name no link is followed, a planted one included. What stays possible by name is that another
+//! entry is exchanged for ours between two calls, by somebody who may write into that very directory; by file handle
+//! ([`apply_to_file`], [`finish_file`]) not even that.
+//!
+//! The umask is read once: asking for it changes it, for all threads.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rustix::fs::{AtFlags, Gid, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, futimens, utimensat};
+use rustix::path::Arg;
+
+use super::dir::Tree;
+use super::entry::{Entry, Kind, Timestamp};
+use super::stat::{bits, mode_of};
+
+const SETUID: u32 = 0o4000;
+const SETGID: u32 = 0o2000;
+
+/// Which of an entry's metadata is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Permission bits with setuid, setgid and sticky.
+    pub perms: bool,
+    /// Modification time.
+    pub times: bool,
+    /// Owner.
+    pub owner: bool,
+    /// Group.
+    pub group: bool,
+}
+
+/// Gives what is at `relative` the metadata of `entry`, whose owner and group are this machine's. `present` is what is
+/// there now, where that is known.
+///
+/// # Errors
+/// The first failure, after the rest has been tried. Where the owner (group) could not be given, setuid (setgid) is not.
+pub fn apply(tree: &Tree, relative: &Path, entry: &Entry, keep: &Keep, present: Option<&Entry>) -> io::Result<()> {
+    let change = Change::between(entry, keep, present);
+    if change.is_empty() {
+        return Ok(());
+    }
+    let (parent, name) = tree.at(relative)?;
+    change.make(&Named { parent: parent.as_fd(), name, is_link: matches!(entry.kind, Kind::Symlink { .. }) })
+}
+
+/// Gives the open file the metadata of `entry`, whose owner and group are this machine's.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_to_file(file: &File, entry: &Entry, keep: &Keep, present: Option<&Entry>) -> io::Result<()> {
+    Change::between(entry, keep, present).make(file)
+}
+
+/// Gives a file that is about to take the place of `replaced` all its metadata: its mode too where that is not kept, as
+/// [`with_umask_mode`] says, for a temporary file is made closed to everybody else.
+///
+/// # Errors
+/// As [`apply`].
+pub fn finish_file(file: &File, entry: &Entry, keep: &Keep, replaced: Option<&Entry>) -> io::Result<()> {
+    let mode = with_umask_mode(entry.mode, replaced.map(|entry| entry.mode), keep.perms);
+    let mut change = Change::between(entry, keep, None);
+    change.mode = Some(mode);
+    change.make(file)
+}
+
+/// The mode of a file: the source's where permissions are kept, else its own where it `existing`ly had one, else the
+/// source's without special bits as far as the umask allows.
+pub fn with_umask_mode(source: u32, existing: Option<u32>, perms: bool) -> u32 {
+    match existing {
+        _ if perms => source,
+        Some(mode) => mode,
+        None => source & 0o777 & !umask(),
+    }
+}
+
+/// The umask of the process, as it was when first asked for; ask once before there are threads.
+pub fn umask() -> u32 {
+    static UMASK: OnceLock<u32> = OnceLock::new();
+    *UMASK.get_or_init(|| umask_of_status().unwrap_or_else(umask_by_setting))
+}
+
+#[cfg(target_os = "linux")]
+fn umask_of_status() -> Option<u32> {
+    let status = std::fs::read("/proc/self/status").ok()?;
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Umask:"))?;
+    u32::from_str_radix(std::str::from_utf8(line).ok()?.trim(), 8).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn umask_of_status() -> Option<u32> {
+    None
+}
+
+/// For the blink of an eye the umask is the strictest: a file made meanwhile by another thread is closed, never open.
+fn umask_by_setting() -> u32 {
+    let umask = rustix::process::umask(bits(0o777));
+    rustix::process::umask(umask);
+    mode_of(umask)
+}
+
+/// What has to be called.
+#[derive(Debug, Default)]
+struct Change {
+    owner: Option<u32>,
+    group: Option<u32>,
+    mode: Option<u32>,
+    mtime: Option<Timestamp>,
+}
+
+impl Change {
+    fn between(entry: &Entry, keep: &Keep, present: Option<&Entry>) -> Self {
+        let owner = keep.owner && present.is_none_or(|present| present.uid != entry.uid);
+        let group = keep.group && present.is_none_or(|present| present.gid != entry.gid);
+        // A chown clears these two, so they have to be given again.
+        let cleared = (owner || group) && entry.mode & (SETUID | SETGID) != 0;
+        let mode = keep.perms && (cleared || present.is_none_or(|present| present.mode != entry.mode));
+        let mtime = keep.times && present.is_none_or(|present| present.mtime != entry.mtime);
+        Self {
+            owner: owner.then_some(entry.uid),
+            group: group.then_some(entry.gid),
+            mode: (mode && !matches!(entry.kind, Kind::Symlink { .. })).then_some(entry.mode),
+            mtime: mtime.then_some(entry.mtime),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.owner.is_none() && self.group.is_none() && self.mode.is_none() && self.mtime.is_none()
+    }
+
+    fn make(&self, target: &impl Target) -> io::Result<()> {
+        let owned = self.give_away(target);
+        let mode = self.mode.map(|mode| match &owned {
+            Ok(()) => mode,
+            // A program must not run with the rights of an owner that it was never meant to have.
+            Err(_) => mode & !self.unearned(),
+        });
+        let moded = mode.map_or(Ok(()), |mode| target.set_mode(mode));
+        let timed = self.mtime.map_or(Ok(()), |mtime| target.set_times(&timestamps(mtime)));
+        owned.and(moded).and(timed)
+    }
+
+    /// Owner and group in one call, or, where that fails, each on its own: one of the two may be allowed.
+    fn give_away(&self, target: &impl Target) -> io::Result<()> {
+        let (owner, group) = (self.owner.map(Uid::from_raw), self.group.map(Gid::from_raw));
+        if owner.is_none() && group.is_none() {
+            return Ok(());
+        }
+        let both = target.set_owner(owner, group);
+        if both.is_err() && owner.is_some() && group.is_some() {
+            let group = target.set_owner(None, group);
+            let owner = target.set_owner(owner, None);
+            return owner.and(group);
+        }
+        both
+    }
+
+    fn unearned(&self) -> u32 {
+        self.owner.map_or(0, |_| SETUID) | self.group.map_or(0, |_| SETGID)
+    }
+}
+
+/// Where metadata is set: an open file, or a name in an open directory.
+trait Target {
+    fn set_owner(&self, owner: Option<Uid>, group: Option<Gid>) -> io::Result<()>;
+    fn set_mode(&self, mode: u32) -> io::Result<()>;
+    fn set_times(&self, times: &Timestamps) -> io::Result<()>;
+}
+
+impl Target for File {
+    fn set_owner(&self, owner: Option<Uid>, group: Option<Gid>) -> io::Result<()> {
+        Ok(fchown(self, owner, group)?)
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(fchmod(self, bits(mode))?)
+    }
+
+    fn set_times(&self, times: &Timestamps) -> io::Result<()> {
+        Ok(futimens(self, times)?)
+    }
+}
+
+struct Named<'a> {
+    parent: BorrowedFd<'a>,
+    name: &'a OsStr,
+    is_link: bool,
+}
+
+impl Target for Named<'_> {
+    fn set_owner(&self, owner: Option<Uid>, group: Option<Gid>) -> io::Result<()> {
+        Ok(chownat(self.parent, self.name, owner, group, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        if self.is_link { Ok(()) } else { set_mode_at(self.parent, self.name, mode) }
+    }
+
+    fn set_times(&self, times: &Timestamps) -> io::Result<()> {
+        Ok(utimensat(self.parent, self.name, times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+/// Sets the mode of `name` in `parent` without following it.
+///
+/// Linux's `fchmodat` always follows, so the entry itself is opened with `O_PATH`, whatever it is, and changed by way of
+/// that handle's name in `/proc`. Without `/proc` only what may be opened for reading can be changed, for only that gives
+/// a handle which `fchmod` takes.
+#[cfg(target_os = "linux")]
+pub(super) fn set_mode_at(parent: BorrowedFd<'_>, name: impl Arg + Copy, mode: u32) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    use rustix::fs::{CWD, Mode, OFlags, chmodat, openat};
+    use rustix::io::Errno;
+
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let handle = openat(parent, name, flags, Mode::empty())?;
+    let link = format!("/proc/self/fd/{}", handle.as_raw_fd());
+    match chmodat(CWD, link.as_str(), bits(mode), AtFlags::empty()) {
+        Err(Errno::NOENT) => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            Ok(fchmod(openat(parent, name, flags, Mode::empty())?, bits(mode))?)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Sets the mode of `name` in `parent` without following it.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn set_mode_at(parent: BorrowedFd<'_>, name: impl Arg + Copy, mode: u32) -> io::Result<()> {
+    Ok(rustix::fs::chmodat(parent, name, bits(mode), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn timestamps(mtime: Timestamp) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() },
+    }
+}
+
+#[cfg(test)]
+mod tests;

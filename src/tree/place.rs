@@ -1,0 +1,296 @@
+//! A file appears under its own name only complete: it is written under a temporary name beside it, then renamed.
+//!
+//! Every live temporary file is known to one registry of the process, so that the thread which learns of a signal can
+//! remove them all ([`abandon_all`]) while other threads are still writing. Creating, renaming and removing hold the
+//! registry's gate for reading, `abandon_all` closes it for writing and for good: when it returns, nothing is under way
+//! and nothing will be left or renamed after it.
+//!
+//! It does not sync to the disk: after a crash of the machine a file may be empty, as with any tool that renames only.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+
+use super::dir::Tree;
+
+/// Longest file name, in bytes, on every file system that matters; a shorter limit is met by a shorter name.
+const NAME_MAX: usize = 255;
+/// Characters that make a temporary name unique.
+const UNIQUE: usize = 6;
+/// Names tried before giving up: with 62^6 of them a second one is already rare.
+const TRIES: usize = 64;
+const PARTIAL: &[u8] = b".sy-partial";
+
+static REGISTRY: Registry = Registry::new();
+
+/// What becomes of a temporary file when the sync is interrupted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenAbandoned {
+    /// It is removed.
+    #[default]
+    Remove,
+    /// It is kept under its [`partial_name`] (`--partial`), if that is not too long.
+    KeepPartial,
+}
+
+/// A file being written beside the name that it is to have. Dropped before it is placed, it is removed.
+#[derive(Debug)]
+pub struct TempFile {
+    file: File,
+    directory: Arc<OwnedFd>,
+    name: OsString,
+    /// Where the registry has it; `None` once it has been placed.
+    slot: Option<usize>,
+    registry: &'static Registry,
+}
+
+impl TempFile {
+    /// Makes `.NAME.XXXXXX` beside `relative`, open for reading and writing, with mode 0600: it gets its real mode with
+    /// the rest of its metadata before it is committed.
+    ///
+    /// # Errors
+    /// What `open` says; `Interrupted` after [`abandon_all`].
+    pub fn create(tree: &Tree, relative: &Path) -> io::Result<TempFile> {
+        Self::create_with(tree, relative, WhenAbandoned::Remove)
+    }
+
+    /// Like [`TempFile::create`], and says what becomes of it in [`abandon_all`].
+    ///
+    /// # Errors
+    /// What `open` says; `Interrupted` after [`abandon_all`].
+    pub fn create_with(tree: &Tree, relative: &Path, then: WhenAbandoned) -> io::Result<TempFile> {
+        Self::create_in(&REGISTRY, tree, relative, then)
+    }
+
+    fn create_in(
+        registry: &'static Registry,
+        tree: &Tree,
+        relative: &Path,
+        then: WhenAbandoned,
+    ) -> io::Result<TempFile> {
+        let (directory, name) = tree.at(relative)?;
+        if name == "." {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "the root of a tree is a directory"));
+        }
+        let partial = match then {
+            WhenAbandoned::Remove => None,
+            WhenAbandoned::KeepPartial => partial_of(name),
+        };
+        let _gate = registry.pass()?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let (temporary, handle) =
+            under_temporary_name(name, |temporary| Ok(openat(&directory, temporary, flags, Mode::RUSR | Mode::WUSR)?))?;
+        let slot = registry.live().add(Live { directory: Arc::clone(&directory), temporary, partial });
+        Ok(TempFile { file: handle.into(), directory, name: name.to_owned(), slot: Some(slot), registry })
+    }
+
+    /// The file, to be written and read; its position is shared with nobody.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Renames it over the name that it was made for.
+    ///
+    /// # Errors
+    /// `IsADirectory` where a directory stands there; `Interrupted` after [`abandon_all`]. The file is gone then.
+    pub fn commit(mut self) -> io::Result<()> {
+        let name = std::mem::take(&mut self.name);
+        self.rename_to(&name)
+    }
+
+    /// Keeps what is there under the [`partial_name`], for the next run to build on.
+    ///
+    /// # Errors
+    /// `InvalidFilename` where that name is too long; as for [`TempFile::commit`] otherwise. The file is gone then.
+    pub fn keep_partial(mut self) -> io::Result<()> {
+        let too_long =
+            || io::Error::new(io::ErrorKind::InvalidFilename, "name too long to keep a partial file beside it");
+        let name = partial_of(&self.name).ok_or_else(too_long)?;
+        self.rename_to(&name)
+    }
+
+    fn rename_to(&mut self, name: &OsStr) -> io::Result<()> {
+        let _gate = self.registry.pass()?;
+        let Some(live) = self.slot.take().and_then(|slot| self.registry.live().take(slot)) else {
+            return Err(abandoned());
+        };
+        let renamed = renameat(&self.directory, &live.temporary, &self.directory, name);
+        if renamed.is_err() {
+            live.remove();
+        }
+        Ok(renamed?)
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        // The gate is held open so that `abandon_all` does not return between the two.
+        let _gate = self.registry.gate.read().unwrap_or_else(PoisonError::into_inner);
+        let live = self.registry.live().take(slot);
+        if let Some(live) = live {
+            live.remove();
+        }
+    }
+}
+
+/// The path at which an interrupted transfer of `relative` is kept; `None` where that name would be too long.
+pub fn partial_name(relative: &Path) -> Option<PathBuf> {
+    Some(relative.with_file_name(partial_of(relative.file_name()?)?))
+}
+
+/// Whether `name` is one that [`partial_name`] gives.
+pub fn is_partial_name(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.starts_with(b".") && name.ends_with(PARTIAL) && name.len() > 1 + PARTIAL.len()
+}
+
+fn partial_of(name: &OsStr) -> Option<OsString> {
+    let partial = [b".", name.as_bytes(), PARTIAL].concat();
+    (partial.len() <= NAME_MAX).then(|| OsString::from_vec(partial))
+}
+
+/// Removes every live temporary file of the process, or keeps it as a partial one where that was asked for, and closes
+/// the gate: from now on nothing is created, committed or replaced, and everything that tries fails with `Interrupted`.
+///
+/// For the thread that ends the process, not for a signal handler: it takes locks.
+pub fn abandon_all() {
+    REGISTRY.abandon();
+}
+
+/// Makes something under a temporary name with `make`, then renames it over `name`, both in `directory`.
+pub(super) fn replace(directory: &OwnedFd, name: &OsStr, make: impl Fn(&OsStr) -> io::Result<()>) -> io::Result<()> {
+    let _gate = REGISTRY.pass()?;
+    let (temporary, ()) = under_temporary_name(name, make)?;
+    let renamed = renameat(directory, &temporary, directory, name);
+    // Also after success: renaming one of a file's names over another does nothing and leaves both.
+    let _ = unlinkat(directory, &temporary, AtFlags::empty());
+    Ok(renamed?)
+}
+
+/// Calls `make` with temporary names for `name` until one is free.
+fn under_temporary_name<T>(name: &OsStr, make: impl Fn(&OsStr) -> io::Result<T>) -> io::Result<(OsString, T)> {
+    let mut stem = name.as_bytes();
+    let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+    for _ in 0..TRIES {
+        let temporary = temporary_name(stem);
+        match make(&temporary) {
+            Ok(made) => return Ok((temporary, made)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            // A file system with a shorter limit; the name is for people only.
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename && !stem.is_empty() => stem = b"",
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+fn temporary_name(stem: &[u8]) -> OsString {
+    let mut end = stem.len().min(NAME_MAX - UNIQUE - 2);
+    // Not in the middle of a UTF-8 sequence, of which a name of another encoding has none longer than four bytes.
+    let is_continuation = |at: usize| stem.get(at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
+    for _ in 0..3 {
+        if end > 0 && is_continuation(end) {
+            end -= 1;
+        }
+    }
+    let mut name = Vec::with_capacity(end + UNIQUE + 2);
+    name.push(b'.');
+    name.extend_from_slice(&stem[..end]);
+    name.push(b'.');
+    name.extend(std::iter::repeat_with(|| fastrand::alphanumeric() as u8).take(UNIQUE));
+    OsString::from_vec(name)
+}
+
+fn abandoned() -> io::Error {
+    io::Error::new(io::ErrorKind::Interrupted, "the sync is being interrupted")
+}
+
+/// The live temporary files and the gate; one for the process, others only in tests.
+#[derive(Debug)]
+struct Registry {
+    /// `true` once abandoned.
+    gate: RwLock<bool>,
+    live: Mutex<Slab>,
+}
+
+#[derive(Debug)]
+struct Slab {
+    slots: Vec<Option<Live>>,
+    free: Vec<usize>,
+}
+
+/// A temporary file on disk.
+#[derive(Debug)]
+struct Live {
+    directory: Arc<OwnedFd>,
+    temporary: OsString,
+    partial: Option<OsString>,
+}
+
+impl Registry {
+    const fn new() -> Self {
+        Self { gate: RwLock::new(false), live: Mutex::new(Slab { slots: Vec::new(), free: Vec::new() }) }
+    }
+
+    /// Holds the gate open, or fails if it has been closed.
+    fn pass(&self) -> io::Result<RwLockReadGuard<'_, bool>> {
+        let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        if *gate { Err(abandoned()) } else { Ok(gate) }
+    }
+
+    fn live(&self) -> MutexGuard<'_, Slab> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn abandon(&self) {
+        let mut gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        *gate = true;
+        for live in self.live().slots.iter_mut().filter_map(Option::take) {
+            live.abandon();
+        }
+    }
+}
+
+impl Slab {
+    fn add(&mut self, live: Live) -> usize {
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot] = Some(live);
+            return slot;
+        }
+        self.slots.push(Some(live));
+        self.slots.len() - 1
+    }
+
+    fn take(&mut self, slot: usize) -> Option<Live> {
+        let live = self.slots.get_mut(slot)?.take()?;
+        self.free.push(slot);
+        Some(live)
+    }
+}
+
+impl Live {
+    /// Nothing can be done where this fails, and the next run's name will differ.
+    fn remove(&self) {
+        let _ = unlinkat(&self.directory, &self.temporary, AtFlags::empty());
+    }
+
+    fn abandon(&self) {
+        let kept = self
+            .partial
+            .as_ref()
+            .is_some_and(|partial| renameat(&self.directory, &self.temporary, &self.directory, partial).is_ok());
+        if !kept {
+            self.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! Lists a tree: every entry below a start with its metadata, in one fixed order.
+//!
+//! Parents before children; within a directory first what is no directory, then the directories, both in the order of
+//! their names' bytes, each directory followed at once by its contents. A directory costs one open and one `getdents` for
+//! each 64 KiB of names, an entry costs one `stat` by name, a link one `readlink` more. FIFOs, sockets and devices are
+//! never opened. What cannot be read is reported and the walk goes on: a caller that deletes by a scan must look there.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::Stat;
+
+use super::dir::{Chain, FileType, Listing, Tree, open_for_listing};
+use super::entry::Entry;
+use super::paths::Paths;
+use super::stat;
+
+/// How far a scan goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanOptions {
+    /// Descend below the entries of the start itself; off, a directory lists its own entries only.
+    pub recursive: bool,
+    /// Do not descend into a directory on another device than the start: it is listed as if it were empty.
+    pub one_file_system: bool,
+    /// Number the entries that are names of one file.
+    pub hard_links: bool,
+}
+
+/// Hard-link groups found so far, numbered from 0 in the order of their first name.
+#[derive(Debug, Default)]
+pub struct LinkGroups {
+    numbers: HashMap<(u64, u64), u32>,
+}
+
+impl LinkGroups {
+    fn number(&mut self, stat: &Stat) -> u32 {
+        // More groups than a u32 holds would need more memory for their entries than any machine has.
+        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        *self.numbers.entry((stat::device(stat), stat.st_ino)).or_insert(next)
+    }
+}
+
+/// Asked of each path below the start whether it is to be listed, with whether it is a directory; `false` skips it and
+/// all below it, before anything is read of it.
+pub type Wanted<'a> = &'a mut dyn FnMut(&Path, bool) -> bool;
+
+/// Told of each path that could not be read.
+pub type Report<'a> = &'a mut dyn FnMut(&Path, io::Error);
+
+/// Scans `start` (`.` or a path below the root of `tree`): itself first, whatever it is, then what is below it.
+pub fn scan(tree: &Tree, start: &Path, options: &ScanOptions, keep: Wanted<'_>, report: Report<'_>) -> Vec<Entry> {
+    scan_with(tree, start, options, &mut LinkGroups::default(), keep, report)
+}
+
+/// Like [`scan`], with link groups that go on from an earlier scan of the same list.
+pub fn scan_with(
+    tree: &Tree,
+    start: &Path,
+    options: &ScanOptions,
+    groups: &mut LinkGroups,
+    keep: Wanted<'_>,
+    report: Report<'_>,
+) -> Vec<Entry> {
+    let mut walk =
+        Walk { tree, options, groups, keep, report, entries: Vec::new(), listing: Listing::default(), device: 0 };
+    if let Err(error) = walk.run(start) {
+        (walk.report)(start, error);
+    }
+    walk.entries
+}
+
+struct Walk<'a> {
+    tree: &'a Tree,
+    options: &'a ScanOptions,
+    groups: &'a mut LinkGroups,
+    keep: Wanted<'a>,
+    report: Report<'a>,
+    entries: Vec<Entry>,
+    listing: Listing,
+    /// The device of the start.
+    device: u64,
+}
+
+/// The directories still to be walked in each directory of the chain, the next one last.
+type Pending = Vec<Vec<CString>>;
+
+impl Walk<'_> {
+    /// Fails only where the start itself cannot be read.
+    fn run(&mut self, start: &Path) -> io::Result<()> {
+        let (parent, name) = self.tree.at(start)?;
+        let stat = stat::of_name(parent.as_fd(), name)?;
+        self.device = stat::device(&stat);
+        self.add(start, &stat, parent.as_fd(), name)?;
+        if !stat::is_dir(&stat) {
+            return Ok(());
+        }
+        let handle = open_for_listing(parent.as_fd(), name)?;
+        let at = if name == "." { b"" } else { start.as_os_str().as_bytes() };
+        self.walk(Chain::new(self.tree, at, handle));
+        Ok(())
+    }
+
+    fn walk(&mut self, mut chain: Chain<'_>) {
+        let mut pending = vec![self.list(&chain)];
+        while let Some(level) = pending.last_mut() {
+            match level.pop() {
+                Some(name) => self.descend(&mut chain, &name, &mut pending),
+                None => {
+                    pending.pop();
+                    self.ascend(&mut chain, &mut pending);
+                }
+            }
+        }
+    }
+
+    fn descend(&mut self, chain: &mut Chain<'_>, name: &CStr, pending: &mut Pending) {
+        let path = chain.child(name);
+        match self.enter(chain, Path::new(OsStr::from_bytes(&path)), name) {
+            Ok(true) => pending.push(self.list(chain)),
+            Ok(false) => {}
+            Err(error) => (self.report)(Path::new(OsStr::from_bytes(&path)), error),
+        }
+    }
+
+    fn ascend(&mut self, chain: &mut Chain<'_>, pending: &mut Pending) {
+        if let Err(error) = chain.leave() {
+            // Its remaining directories cannot be reached any more; those of its parents may be.
+            (self.report)(chain.path(), error);
+            if let Some(level) = pending.last_mut() {
+                level.clear();
+            }
+        }
+    }
+
+    /// Lists the directory `name` and goes into it; `false` where it is not to be descended into.
+    fn enter(&mut self, chain: &mut Chain<'_>, path: &Path, name: &CStr) -> io::Result<bool> {
+        let parent = chain.handle()?;
+        let stat = stat::of_name(parent, name)?;
+        if !stat::is_dir(&stat) {
+            return Err(changed());
+        }
+        self.add(path, &stat, parent, name)?;
+        if !self.descends_into(&stat) {
+            return Ok(false);
+        }
+        let handle = open_for_listing(parent, name)?;
+        chain.enter(name, handle)?;
+        Ok(true)
+    }
+
+    fn descends_into(&self, stat: &Stat) -> bool {
+        self.options.recursive && !(self.options.one_file_system && stat::device(stat) != self.device)
+    }
+
+    /// Adds what is no directory of the one just entered, and returns its directories.
+    fn list(&mut self, chain: &Chain<'_>) -> Vec<CString> {
+        // The entry of the directory itself is the last that was added.
+        let directory = self.entries.len().saturating_sub(1);
+        let mut listing = std::mem::take(&mut self.listing);
+        let read = chain.handle().and_then(|handle| listing.read(handle).map(|()| handle));
+        let mut directories = Vec::new();
+        match chain.handle() {
+            Ok(handle) => {
+                match read {
+                    Ok(_) => self.entries[directory].contents_listed = true,
+                    Err(error) => (self.report)(chain.path(), error),
+                }
+                for (name, file_type) in listing.iter() {
+                    self.list_item(chain, handle, name, file_type, &mut directories);
+                }
+            }
+            Err(error) => (self.report)(chain.path(), error),
+        }
+        self.listing = listing;
+        directories.reverse();
+        directories
+    }
+
+    fn list_item(
+        &mut self,
+        chain: &Chain<'_>,
+        parent: BorrowedFd<'_>,
+        name: &CStr,
+        file_type: Option<FileType>,
+        directories: &mut Vec<CString>,
+    ) {
+        let path = chain.child(name);
+        let path = Path::new(OsStr::from_bytes(&path));
+        if let Err(error) = self.try_list_item(path, parent, name, file_type, directories) {
+            (self.report)(path, error);
+        }
+    }
+
+    fn try_list_item(
+        &mut self,
+        path: &Path,
+        parent: BorrowedFd<'_>,
+        name: &CStr,
+        file_type: Option<FileType>,
+        directories: &mut Vec<CString>,
+    ) -> io::Result<()> {
+        let is_dir = match file_type {
+            Some(file_type) => file_type == FileType::Dir,
+            None => stat::is_dir(&stat::of_name(parent, name)?),
+        };
+        if !(self.keep)(path, is_dir) {
+            return Ok(());
+        }
+        if is_dir {
+            directories.push(name.to_owned());
+            return Ok(());
+        }
+        let stat = stat::of_name(parent, name)?;
+        if stat::is_dir(&stat) {
+            return Err(changed());
+        }
+        self.add(path, &stat, parent, name)
+    }
+
+    fn add(
+        &mut self,
+        path: &Path,
+        stat: &Stat,
+        parent: BorrowedFd<'_>,
+        name: impl rustix::path::Arg,
+    ) -> io::Result<()> {
+        let mut entry = stat::entry(Paths::new(self.tree.path(), path), stat, parent, name)?;
+        if self.options.hard_links && !entry.is_dir() && stat::links(stat) > 1 {
+            entry.link_group = Some(self.groups.number(stat));
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// The type differs from what the directory said a moment ago: neither the filter's answer nor the order holds for it.
+fn changed() -> io::Error {
+    io::Error::other("changed its type while the tree was being listed")
+}
+
+#[cfg(test)]
+mod tests;
