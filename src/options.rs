@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::tree::entry::Kind;
+
 /// The options of one sync, with rsync's meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -61,4 +63,17 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Filter rules in order, each as one line of `--filter`'s language.
     pub filters: Vec<Vec<u8>>,
+}
+
+impl Options {
+    /// Whether entries of this kind are made and changed. Those that are not are listed all the same: what the source has
+    /// is not deleted at the destination.
+    pub fn selects(&self, kind: &Kind) -> bool {
+        match kind {
+            Kind::File { .. } | Kind::Dir => true,
+            Kind::Symlink { .. } => self.links,
+            Kind::Fifo | Kind::Socket => self.specials,
+            Kind::CharDevice { .. } | Kind::BlockDevice { .. } => self.devices,
+        }
+    }
 }

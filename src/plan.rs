@@ -1,0 +1,270 @@
+//! What is to be done about one entry: pure, from what the source has, what the destination has, and the options.
+//!
+//! Nothing is read or written here, so the same rules hold for a local copy, a push, a pull and a dry run.
+
+use std::path::Path;
+
+use bitflags::bitflags;
+
+use crate::options::Options;
+use crate::tree::entry::{Entry, Kind};
+
+/// What is done about an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Action {
+    /// Nothing.
+    Skip = 0,
+    /// Its attributes are brought into line.
+    Attributes = 1,
+    /// It is made, or made anew, from the list alone: a directory, link or special file.
+    Create = 2,
+    /// Its contents are sent whole.
+    Whole = 3,
+    /// Its contents are sent as a delta against what the destination has.
+    Delta = 4,
+    /// It becomes another name of a file that is in the list before it.
+    HardLink = 5,
+}
+
+impl Action {
+    /// The action with this number on the wire.
+    pub fn from_wire(number: u8) -> Option<Action> {
+        use Action::*;
+        [Skip, Attributes, Create, Whole, Delta, HardLink].into_iter().find(|action| *action as u8 == number)
+    }
+
+    /// Whether the sender has to send contents.
+    pub fn needs_data(self) -> bool {
+        matches!(self, Action::Whole | Action::Delta)
+    }
+}
+
+bitflags! {
+    /// What differs between an entry and what the destination has: the letters of `-i`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Changes: u16 {
+        /// The destination has nothing of that name and type.
+        const NEW = 1;
+        /// Contents, link target or device number, known to differ.
+        const CONTENTS = 2;
+        /// Size.
+        const SIZE = 4;
+        /// Modification time.
+        const TIME = 8;
+        /// Permission bits.
+        const PERMS = 16;
+        /// Owner.
+        const OWNER = 32;
+        /// Group.
+        const GROUP = 64;
+    }
+}
+
+/// An action and the reasons for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What is done.
+    pub action: Action,
+    /// What differs.
+    pub changes: Changes,
+}
+
+impl Decision {
+    /// Leave it alone.
+    pub const SKIP: Decision = Decision { action: Action::Skip, changes: Changes::empty() };
+
+    fn new(action: Action, changes: Changes) -> Decision {
+        Decision { action, changes }
+    }
+}
+
+/// What this machine can give an entry: only root gives files away.
+#[derive(Clone, Copy, Debug)]
+pub struct Powers {
+    /// Owners can be set.
+    pub owner: bool,
+    /// The entry's group can be set.
+    pub group: bool,
+}
+
+/// A file whose source or basis is smaller is sent whole: its signature would cost more than it saves.
+pub const DELTA_LEAST: u64 = 4096;
+
+/// Decides on `source` where the destination has `existing`.
+///
+/// `same_contents` is asked only with `--checksum`, for regular files of equal size; it reads the destination's file.
+pub fn decide(
+    source: &Entry,
+    existing: Option<&Entry>,
+    options: &Options,
+    powers: Powers,
+    same_contents: impl FnOnce() -> bool,
+) -> Decision {
+    if !options.selects(&source.kind) {
+        return Decision::SKIP;
+    }
+    let Some(existing) = existing else {
+        // The root of the destination is there as soon as there is a sync.
+        return if options.existing && source.relative() != Path::new(".") {
+            Decision::SKIP
+        } else {
+            Decision::new(make(source), Changes::NEW)
+        };
+    };
+    // A directory for a directory is never "existing" in the sense of --ignore-existing: its contents still count.
+    if options.ignore_existing && !(source.is_dir() && existing.is_dir()) {
+        return Decision::SKIP;
+    }
+    if !existing.kind.same_type(&source.kind) {
+        return Decision::new(make(source), Changes::NEW);
+    }
+    let changes = attribute_changes(source, existing, options, powers);
+    match (&source.kind, &existing.kind) {
+        (Kind::File { .. }, Kind::File { .. }) => decide_file(source, existing, options, changes, same_contents),
+        (Kind::Dir, _) => settle(changes),
+        (ours, theirs) if ours == theirs => settle(changes),
+        _ => {
+            let time = if options.times { Changes::empty() } else { Changes::TIME };
+            Decision::new(Action::Create, changes | Changes::CONTENTS | time)
+        }
+    }
+}
+
+fn make(source: &Entry) -> Action {
+    if source.is_file() { Action::Whole } else { Action::Create }
+}
+
+fn settle(changes: Changes) -> Decision {
+    if changes.is_empty() { Decision::SKIP } else { Decision::new(Action::Attributes, changes) }
+}
+
+fn decide_file(
+    source: &Entry,
+    existing: &Entry,
+    options: &Options,
+    mut changes: Changes,
+    same_contents: impl FnOnce() -> bool,
+) -> Decision {
+    if options.update && existing.mtime > source.mtime {
+        return Decision::SKIP;
+    }
+    let (new_size, old_size) = (source.kind.size(), existing.kind.size());
+    changes.set(Changes::SIZE, new_size != old_size);
+    let same = if new_size != old_size {
+        false
+    } else if options.checksum {
+        same_contents()
+    } else {
+        options.size_only || (!options.ignore_times && source.mtime.is_kept_as(&existing.mtime))
+    };
+    if same {
+        return settle(changes);
+    }
+    changes.set(Changes::CONTENTS, options.checksum);
+    // A transfer writes the time even where -t does not keep it; `-i` shows that as T.
+    changes.set(Changes::TIME, source.mtime != existing.mtime || !options.times);
+    let worth_a_delta = !options.whole_file && new_size.min(old_size) >= DELTA_LEAST;
+    Decision::new(if worth_a_delta { Action::Delta } else { Action::Whole }, changes)
+}
+
+/// What differs apart from contents, of what the options keep and this machine can set.
+pub fn attribute_changes(source: &Entry, existing: &Entry, options: &Options, powers: Powers) -> Changes {
+    let is_link = matches!(source.kind, Kind::Symlink { .. });
+    let mut changes = Changes::empty();
+    changes.set(Changes::TIME, options.times && !source.mtime.is_kept_as(&existing.mtime));
+    changes.set(Changes::PERMS, options.perms && !is_link && source.mode != existing.mode);
+    changes.set(Changes::OWNER, options.owner && powers.owner && source.uid != existing.uid);
+    changes.set(Changes::GROUP, options.group && powers.group && source.gid != existing.gid);
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::entry::Timestamp;
+    use crate::tree::paths::Paths;
+
+    const ROOT: Powers = Powers { owner: true, group: true };
+
+    fn file(size: u64, secs: i64) -> Entry {
+        Entry {
+            paths: Paths::new(Path::new("/s"), Path::new("f")),
+            kind: Kind::File { size },
+            mode: 0o644,
+            mtime: Timestamp { secs, nanos: 0 },
+            uid: 1,
+            gid: 1,
+            link_group: None,
+            digest: None,
+            contents_listed: false,
+        }
+    }
+
+    fn archive() -> Options {
+        Options { perms: true, times: true, owner: true, group: true, links: true, ..Options::default() }
+    }
+
+    fn action(source: &Entry, existing: Option<&Entry>, options: &Options) -> Action {
+        decide(source, existing, options, ROOT, || false).action
+    }
+
+    #[test]
+    fn equal_size_and_time_is_skipped_unless_told_otherwise() {
+        let (a, b) = (file(9000, 5), file(9000, 5));
+        assert_eq!(action(&a, Some(&b), &archive()), Action::Skip);
+        assert_eq!(action(&a, Some(&b), &Options { ignore_times: true, ..archive() }), Action::Delta);
+        assert_eq!(action(&a, Some(&b), &Options { checksum: true, ..archive() }), Action::Delta);
+        assert_eq!(action(&a, Some(&file(9000, 6)), &archive()), Action::Delta);
+        assert_eq!(action(&a, Some(&file(9000, 6)), &Options { size_only: true, ..archive() }), Action::Attributes);
+    }
+
+    #[test]
+    fn a_new_file_is_whole_and_a_small_update_too() {
+        assert_eq!(action(&file(9000, 5), None, &archive()), Action::Whole);
+        assert_eq!(action(&file(9000, 5), Some(&file(10, 5)), &archive()), Action::Whole);
+        assert_eq!(action(&file(9000, 5), Some(&file(8000, 5)), &archive()), Action::Delta);
+        let whole = Options { whole_file: true, ..archive() };
+        assert_eq!(action(&file(9000, 5), Some(&file(8000, 5)), &whole), Action::Whole);
+    }
+
+    #[test]
+    fn existing_and_ignore_existing_pick_sides() {
+        let (a, b) = (file(10, 5), file(11, 6));
+        assert_eq!(action(&a, None, &Options { existing: true, ..archive() }), Action::Skip);
+        assert_eq!(action(&a, Some(&b), &Options { ignore_existing: true, ..archive() }), Action::Skip);
+        assert_eq!(action(&a, Some(&b), &Options { update: true, ..archive() }), Action::Skip);
+        assert_eq!(action(&b, Some(&a), &Options { update: true, ..archive() }), Action::Whole);
+    }
+
+    #[test]
+    fn a_change_of_type_makes_the_entry_anew() {
+        let dir = Entry { kind: Kind::Dir, ..file(0, 5) };
+        assert_eq!(
+            decide(&dir, Some(&file(0, 5)), &archive(), ROOT, || false),
+            Decision::new(Action::Create, Changes::NEW)
+        );
+        assert_eq!(action(&file(0, 5), Some(&dir), &archive()), Action::Whole);
+    }
+
+    #[test]
+    fn attributes_count_only_where_they_are_kept_and_can_be_set() {
+        let other = Entry { uid: 2, gid: 2, mode: 0o600, ..file(10, 5) };
+        let changes = decide(&file(10, 5), Some(&other), &archive(), ROOT, || false).changes;
+        assert_eq!(changes, Changes::PERMS | Changes::OWNER | Changes::GROUP);
+        let user = Powers { owner: false, group: false };
+        assert_eq!(decide(&file(10, 5), Some(&other), &archive(), user, || false).changes, Changes::PERMS);
+        assert_eq!(decide(&file(10, 5), Some(&other), &Options::default(), ROOT, || false), Decision::SKIP);
+    }
+
+    #[test]
+    fn a_link_that_points_elsewhere_is_made_anew() {
+        let link = |target: &str| Entry { kind: Kind::Symlink { target: Path::new(target).into() }, ..file(0, 5) };
+        assert_eq!(action(&link("a"), Some(&link("a")), &archive()), Action::Skip);
+        let decision = decide(&link("a"), Some(&link("b")), &archive(), ROOT, || false);
+        assert_eq!(decision, Decision::new(Action::Create, Changes::CONTENTS));
+        let changes =
+            decide(&link("a"), Some(&link("b")), &Options { times: false, ..archive() }, ROOT, || false).changes;
+        assert_eq!(changes, Changes::CONTENTS | Changes::TIME);
+    }
+}

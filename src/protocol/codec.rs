@@ -1,0 +1,377 @@
+//! The elements that messages are made of: numbers, byte strings with a length, names, entries, options.
+//!
+//! Decoding distrusts: every length and count is held against what the frame still has before anything is allocated, and
+//! a name that could lead out of a tree never becomes a path. Encoding trusts its caller, which is us.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut};
+
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::tree::entry::{Digest, Entry, Kind, Timestamp};
+use crate::tree::paths::Paths;
+
+/// Longest path or link target on the wire, in bytes.
+pub const MAX_PATH: usize = u16::MAX as usize;
+/// Most filter rules that a session may carry.
+const MAX_FILTERS: usize = 65_536;
+/// Most extensions of one entry (attributes that a later version adds).
+const MAX_EXTENSIONS: usize = 64;
+
+/// Reads the fields of one payload, front to back.
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    total: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of all of `payload`.
+    pub fn new(payload: &'a [u8]) -> Self {
+        Self { rest: payload, total: payload.len() }
+    }
+
+    /// Bytes read so far.
+    pub fn position(&self) -> usize {
+        self.total - self.rest.len()
+    }
+
+    /// Whether nothing is left.
+    pub fn at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// One byte.
+    pub fn u8(&mut self) -> Result<u8> {
+        self.rest.try_get_u8().map_err(short)
+    }
+
+    /// Two bytes.
+    pub fn u16(&mut self) -> Result<u16> {
+        self.rest.try_get_u16().map_err(short)
+    }
+
+    /// Four bytes.
+    pub fn u32(&mut self) -> Result<u32> {
+        self.rest.try_get_u32().map_err(short)
+    }
+
+    /// Eight bytes.
+    pub fn u64(&mut self) -> Result<u64> {
+        self.rest.try_get_u64().map_err(short)
+    }
+
+    /// Eight bytes, signed.
+    pub fn i64(&mut self) -> Result<i64> {
+        self.rest.try_get_i64().map_err(short)
+    }
+
+    /// The next `len` bytes.
+    pub fn bytes(&mut self, len: usize) -> Result<&'a [u8]> {
+        let (head, tail) = self.rest.split_at_checked(len).ok_or_else(|| short(()))?;
+        self.rest = tail;
+        Ok(head)
+    }
+
+    /// A byte string with a `u16` before it.
+    pub fn string(&mut self) -> Result<&'a [u8]> {
+        let len = self.u16()? as usize;
+        self.bytes(len)
+    }
+
+    /// A count of things that take at least `least` bytes each: one that the frame has no room for is refused here.
+    pub fn count(&mut self, least: usize) -> Result<usize> {
+        let count = self.u32()? as usize;
+        if count > self.rest.len() / least.max(1) {
+            return Err(Error::Stream(format!("a count of {count} in a frame of {} bytes", self.total)));
+        }
+        Ok(count)
+    }
+
+    /// 16 bytes of digest.
+    pub fn digest(&mut self) -> Result<Digest> {
+        let mut digest = Digest::default();
+        digest.copy_from_slice(self.bytes(size_of::<Digest>())?);
+        Ok(digest)
+    }
+
+    /// A name below a tree's root: see [`valid_name`].
+    pub fn name(&mut self) -> Result<PathBuf> {
+        let bytes = self.string()?;
+        if valid_name(bytes) {
+            Ok(PathBuf::from(OsStr::from_bytes(bytes)))
+        } else {
+            Err(Error::Stream(format!("the name {:?} does not stay below the root", bytes.escape_ascii().to_string())))
+        }
+    }
+
+    /// Nothing may be left: a longer message is of a version that we did not agree on.
+    pub fn finish(self) -> Result<()> {
+        match self.rest.len() {
+            0 => Ok(()),
+            left => Err(Error::Stream(format!("{left} bytes too many in a message"))),
+        }
+    }
+}
+
+fn short<E>(_: E) -> Error {
+    Error::Stream("a message ends within a field".into())
+}
+
+/// Whether `name` is relative, has no empty, `.` or `..` component and no NUL; `.` alone is the root.
+pub fn valid_name(name: &[u8]) -> bool {
+    name == b"."
+        || (!name.is_empty()
+            && !name.contains(&0)
+            && name.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b"..")))
+}
+
+/// Appends a byte string with a `u16` before it. Text that is longer is cut; a path never is (see [`fits`]).
+pub fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(MAX_PATH)];
+    out.put_u16(bytes.len() as u16);
+    out.put_slice(bytes);
+}
+
+/// Appends a path as a byte string.
+pub fn put_path(out: &mut Vec<u8>, path: &Path) {
+    put_string(out, path.as_os_str().as_bytes());
+}
+
+const KIND_FILE: u8 = 0;
+const KIND_DIR: u8 = 1;
+const KIND_SYMLINK: u8 = 2;
+const KIND_FIFO: u8 = 3;
+const KIND_SOCKET: u8 = 4;
+const KIND_CHAR: u8 = 5;
+const KIND_BLOCK: u8 = 6;
+const KIND_MASK: u8 = 0x0f;
+const HAS_LINK_GROUP: u8 = 0x10;
+const HAS_DIGEST: u8 = 0x20;
+const HAS_EXTENSIONS: u8 = 0x40;
+const CONTENTS_LISTED: u8 = 0x80;
+
+/// Least bytes that an entry takes on the wire.
+pub const ENTRY_LEAST: usize = 1 + 2 + 2 + 8 + 4 + 4 + 4;
+
+/// Whether an entry's path and target can be sent at all.
+pub fn fits(entry: &Entry) -> bool {
+    entry.relative().as_os_str().len().max(target_len(entry)) <= MAX_PATH
+}
+
+/// Most bytes that an entry takes on the wire.
+pub fn entry_size(entry: &Entry) -> usize {
+    ENTRY_LEAST + 2 + 8 + 4 + size_of::<Digest>() + entry.relative().as_os_str().len() + target_len(entry)
+}
+
+fn target_len(entry: &Entry) -> usize {
+    match &entry.kind {
+        Kind::Symlink { target } => target.as_os_str().len(),
+        _ => 0,
+    }
+}
+
+/// Appends an entry: flags and kind, name, mode, time, owner, group, then what its kind and flags add.
+pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+    let kind = match entry.kind {
+        Kind::File { .. } => KIND_FILE,
+        Kind::Dir => KIND_DIR,
+        Kind::Symlink { .. } => KIND_SYMLINK,
+        Kind::Fifo => KIND_FIFO,
+        Kind::Socket => KIND_SOCKET,
+        Kind::CharDevice { .. } => KIND_CHAR,
+        Kind::BlockDevice { .. } => KIND_BLOCK,
+    };
+    let link = if entry.link_group.is_some() { HAS_LINK_GROUP } else { 0 };
+    let digest = if entry.digest.is_some() { HAS_DIGEST } else { 0 };
+    let listed = if entry.contents_listed { CONTENTS_LISTED } else { 0 };
+    out.put_u8(kind | link | digest | listed);
+    put_path(out, entry.relative());
+    out.put_u16(entry.mode as u16);
+    out.put_i64(entry.mtime.secs);
+    out.put_u32(entry.mtime.nanos);
+    out.put_u32(entry.uid);
+    out.put_u32(entry.gid);
+    match &entry.kind {
+        Kind::File { size } => out.put_u64(*size),
+        Kind::Symlink { target } => put_path(out, target),
+        Kind::CharDevice { rdev } | Kind::BlockDevice { rdev } => out.put_u64(*rdev),
+        Kind::Dir | Kind::Fifo | Kind::Socket => {}
+    }
+    if let Some(group) = entry.link_group {
+        out.put_u32(group);
+    }
+    if let Some(digest) = &entry.digest {
+        out.put_slice(digest);
+    }
+}
+
+/// Reads an entry of the tree at `root`.
+///
+/// # Errors
+/// A name that leaves the root, an unknown kind, a time or mode out of range, an impossible link target.
+pub fn entry(reader: &mut Reader<'_>, root: &Path) -> Result<Entry> {
+    let flags = reader.u8()?;
+    let name = reader.name()?;
+    let mode = u32::from(reader.u16()?);
+    let mtime = Timestamp { secs: reader.i64()?, nanos: reader.u32()? };
+    if mode > 0o7777 || mtime.nanos >= 1_000_000_000 {
+        return Err(Error::Stream(format!("mode {mode:o} or time {mtime:?} out of range")));
+    }
+    let (uid, gid) = (reader.u32()?, reader.u32()?);
+    let kind = kind(flags & KIND_MASK, reader)?;
+    let link_group = if flags & HAS_LINK_GROUP != 0 { Some(reader.u32()?) } else { None };
+    let digest = if flags & HAS_DIGEST != 0 { Some(reader.digest()?) } else { None };
+    if flags & HAS_EXTENSIONS != 0 {
+        skip_extensions(reader)?;
+    }
+    let contents_listed = flags & CONTENTS_LISTED != 0;
+    if (name == Path::new(".") || contents_listed) && kind != Kind::Dir {
+        return Err(Error::Stream("a root or a listed directory that is no directory".into()));
+    }
+    Ok(Entry { paths: Paths::new(root, &name), kind, mode, mtime, uid, gid, link_group, digest, contents_listed })
+}
+
+fn kind(code: u8, reader: &mut Reader<'_>) -> Result<Kind> {
+    Ok(match code {
+        KIND_FILE => Kind::File { size: reader.u64()? },
+        KIND_DIR => Kind::Dir,
+        KIND_SYMLINK => {
+            let target = reader.string()?;
+            if target.is_empty() || target.contains(&0) {
+                return Err(Error::Stream("a symbolic link to nothing".into()));
+            }
+            Kind::Symlink { target: Path::new(OsStr::from_bytes(target)).into() }
+        }
+        KIND_FIFO => Kind::Fifo,
+        KIND_SOCKET => Kind::Socket,
+        KIND_CHAR => Kind::CharDevice { rdev: reader.u64()? },
+        KIND_BLOCK => Kind::BlockDevice { rdev: reader.u64()? },
+        other => return Err(Error::Stream(format!("an entry of unknown kind {other}"))),
+    })
+}
+
+/// Passes over attributes that a later version may add (xattrs, ACLs): a list of `tag:u8 len:u32 bytes`.
+fn skip_extensions(reader: &mut Reader<'_>) -> Result<()> {
+    let count = reader.u8()? as usize;
+    if count > MAX_EXTENSIONS {
+        return Err(Error::Stream(format!("{count} extensions of one entry")));
+    }
+    for _ in 0..count {
+        reader.u8()?;
+        let len = reader.u32()? as usize;
+        reader.bytes(len)?;
+    }
+    Ok(())
+}
+
+/// The boolean options in the order of their bits on the wire.
+fn flags(options: &mut Options) -> [&mut bool; 25] {
+    [
+        &mut options.recursive,
+        &mut options.links,
+        &mut options.perms,
+        &mut options.times,
+        &mut options.group,
+        &mut options.owner,
+        &mut options.devices,
+        &mut options.specials,
+        &mut options.hard_links,
+        &mut options.dirs,
+        &mut options.one_file_system,
+        &mut options.checksum,
+        &mut options.update,
+        &mut options.whole_file,
+        &mut options.ignore_times,
+        &mut options.size_only,
+        &mut options.existing,
+        &mut options.ignore_existing,
+        &mut options.delete,
+        &mut options.sparse,
+        &mut options.inplace,
+        &mut options.partial,
+        &mut options.numeric_ids,
+        &mut options.dry_run,
+        &mut options.compress,
+    ]
+}
+
+/// Appends the options of a session: a bit for each flag, the timeout in milliseconds (0: none), the filter rules.
+pub fn put_options(out: &mut Vec<u8>, options: &Options) {
+    let mut options = options.clone();
+    let bits =
+        flags(&mut options).iter().enumerate().fold(0u64, |bits, (place, flag)| bits | (u64::from(**flag) << place));
+    out.put_u64(bits);
+    out.put_u64(options.timeout.map_or(0, |timeout| timeout.as_millis() as u64));
+    out.put_u32(options.filters.len() as u32);
+    for rule in &options.filters {
+        put_string(out, rule);
+    }
+}
+
+/// Reads the options of a session.
+///
+/// # Errors
+/// A flag that this version does not know: to ignore it would be to do something else than was asked.
+pub fn options(reader: &mut Reader<'_>) -> Result<Options> {
+    let mut options = Options::default();
+    let bits = reader.u64()?;
+    let mut known = 0;
+    for (place, flag) in flags(&mut options).into_iter().enumerate() {
+        *flag = bits & (1 << place) != 0;
+        known |= 1 << place;
+    }
+    if bits & !known != 0 {
+        return Err(Error::Stream(format!("unknown options {:#x}", bits & !known)));
+    }
+    options.timeout = match reader.u64()? {
+        0 => None,
+        millis => Some(Duration::from_millis(millis)),
+    };
+    let count = reader.count(2)?;
+    if count > MAX_FILTERS {
+        return Err(Error::Stream(format!("{count} filter rules")));
+    }
+    for _ in 0..count {
+        options.filters.push(reader.string()?.to_vec());
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_could_leave_the_root_is_invalid() {
+        for bad in ["", "/", "/a", "a/", "..", "a/..", "a/../b", "./a", "a//b", "a/./b", "a\0b"] {
+            assert!(!valid_name(bad.as_bytes()), "{bad:?}");
+        }
+        for good in [".", "a", "a/b", "...", "..a", "a\nb", "-rf", " ", "\u{fffd}", "\u{7f}"] {
+            assert!(valid_name(good.as_bytes()), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn every_option_survives_the_wire_alone() {
+        for place in 0..25 {
+            let mut sent = Options { filters: vec![b"- *.o".to_vec()], ..Options::default() };
+            *flags(&mut sent)[place] = true;
+            sent.timeout = Some(Duration::from_millis(1500));
+            let mut bytes = Vec::new();
+            put_options(&mut bytes, &sent);
+            assert_eq!(options(&mut Reader::new(&bytes)).unwrap(), sent);
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused() {
+        let mut bytes = Vec::new();
+        put_options(&mut bytes, &Options::default());
+        bytes[0] = 0x80;
+        assert!(options(&mut Reader::new(&bytes)).is_err());
+    }
+}

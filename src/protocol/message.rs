@@ -1,0 +1,584 @@
+//! Messages: what the frames of a session mean, and their bytes. `PROTOCOL.md` is the reference; the order here is its.
+//!
+//! `encode` makes a frame of a message, `decode` judges a frame as it comes: lengths, counts, names, ranges. Whether a
+//! message may come *now* is the roles' to judge (`session::sender`, `session::receiver`).
+
+use std::path::{Path, PathBuf};
+
+use bytes::BufMut;
+
+use super::buffers::Buffers;
+use super::codec::{self, ENTRY_LEAST, Reader, put_string};
+use super::frame::{Frame, RawFrame};
+use super::payload::Payload;
+use crate::delta::{Block, Op};
+use crate::error::{Error, ExitCode, Result};
+use crate::options::Options;
+use crate::plan::{Action, Changes, Decision};
+use crate::tree::entry::{Digest, Entry};
+
+/// The messages' codes.
+#[allow(missing_docs)]
+pub mod code {
+    pub const HELLO: u8 = 0x01;
+    pub const FILE_LIST: u8 = 0x02;
+    pub const FILE_LIST_ACK: u8 = 0x03;
+    pub const FILE_DATA: u8 = 0x04;
+    pub const FILE_DONE: u8 = 0x05;
+    pub const DELETE_BATCH: u8 = 0x07;
+    pub const CHECKSUM_REQ: u8 = 0x08;
+    pub const CHECKSUM_RESP: u8 = 0x09;
+    pub const DELTA_DATA: u8 = 0x0a;
+    pub const PROGRESS: u8 = 0x10;
+    pub const KEEPALIVE: u8 = 0x30;
+    pub const SESSION_START: u8 = 0x31;
+    pub const SESSION_END: u8 = 0x32;
+    pub const ERROR: u8 = 0xff;
+}
+
+/// One message of a running session. `HELLO` is not among them: it comes before there is a session (`hello`).
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// Client: what this session is to do.
+    SessionStart(SessionStart),
+    /// Sender: entries of its tree.
+    FileList(FileList),
+    /// Receiver: what it wants of them.
+    FileListAck(FileListAck),
+    /// Sender: contents of a file, in order.
+    FileData(FileData),
+    /// Either: a file's outcome. From the sender: it will not come.
+    FileDone(FileDone),
+    /// Receiver: what it deleted.
+    DeleteBatch(Vec<Deleted>),
+    /// Sender: the signature of the receiver's file, please.
+    ChecksumReq {
+        /// The file's place in the list.
+        index: u32,
+    },
+    /// Receiver: a piece of a signature.
+    ChecksumResp(ChecksumResp),
+    /// Sender: a piece of a delta.
+    DeltaData(DeltaData),
+    /// Either: how far a long job got, for the one who watches.
+    Progress {
+        /// Entries seen so far.
+        entries: u64,
+        /// Bytes of their files.
+        bytes: u64,
+    },
+    /// Either: still here.
+    Keepalive {
+        /// The speaker's clock in microseconds; only its own to interpret.
+        timestamp: u64,
+    },
+    /// Either: done, and this is what it took.
+    SessionEnd(Counters),
+    /// Either: something went wrong.
+    Error(Report),
+}
+
+/// What a session is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionStart {
+    /// Chosen by the client.
+    pub session_id: u64,
+    /// The part of the one who reads this message.
+    pub role: Role,
+    /// Seed of all digests of this session.
+    pub seed: u64,
+    /// The timestamp of the server's HELLO, back to where it came from.
+    pub echo: u64,
+    /// The resolved options.
+    pub options: Options,
+    /// The sources, or the one destination, as typed after the colon.
+    pub paths: Vec<Vec<u8>>,
+}
+
+/// Which part of a sync an end plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Has the source.
+    Sender,
+    /// Has the destination.
+    Receiver,
+}
+
+/// A piece of the file list.
+#[derive(Clone, Debug)]
+pub struct FileList {
+    /// Place of the first entry in the whole list.
+    pub first: u32,
+    /// Nothing follows.
+    pub last: bool,
+    /// Something of the source could not be read: nothing may be deleted.
+    pub incomplete: bool,
+    /// Names of owners that this piece is the first to mention.
+    pub users: Vec<(u32, Vec<u8>)>,
+    /// Names of groups that this piece is the first to mention.
+    pub groups: Vec<(u32, Vec<u8>)>,
+    /// The entries.
+    pub entries: Vec<Entry>,
+}
+
+/// Decisions on consecutive entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileListAck {
+    /// Place of the first entry that is decided on.
+    pub first: u32,
+    /// Nothing follows.
+    pub last: bool,
+    /// One for each entry.
+    pub decisions: Vec<Decision>,
+}
+
+/// Contents of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileData {
+    /// The file's place in the list.
+    pub index: u32,
+    /// Where these bytes belong, in bytes from the start.
+    pub offset: u64,
+    /// The whole file's digest: these are its last bytes.
+    pub digest: Option<Digest>,
+    /// The bytes.
+    pub data: Payload,
+}
+
+/// A file's outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileDone {
+    /// The file's place in the list.
+    pub index: u32,
+    /// How it went. Why is told by the `ERROR` before it.
+    pub status: Status,
+}
+
+/// How a file's transfer went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is in place.
+    Done,
+    /// It is not, and will not be.
+    Failed,
+    /// The source is gone.
+    Vanished,
+    /// The digest differs: send it whole, please.
+    Redo,
+}
+
+/// Something that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Below the destination's root.
+    pub path: PathBuf,
+    /// Whether it was a directory.
+    pub is_dir: bool,
+}
+
+/// A piece of a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChecksumResp {
+    /// The file's place in the list.
+    pub index: u32,
+    /// Nothing follows.
+    pub last: bool,
+    /// Size of the basis in bytes.
+    pub file_size: u64,
+    /// Bytes in a block.
+    pub block_size: u32,
+    /// The blocks, following on those of the piece before.
+    pub blocks: Vec<Block>,
+}
+
+/// A piece of a delta.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeltaData {
+    /// The file's place in the list.
+    pub index: u32,
+    /// The whole file's digest: these are its last operations.
+    pub digest: Option<Digest>,
+    /// The operations, packed: see [`put_copy`], [`put_literal`], [`DeltaOps`].
+    pub ops: Payload,
+}
+
+/// What one end of a session counted. Sent to the other at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// Entries in the list.
+    pub listed: u64,
+    /// Entries made that were not there.
+    pub created: u64,
+    /// Entries that were there and got new contents or attributes.
+    pub updated: u64,
+    /// Entries left as they were.
+    pub unchanged: u64,
+    /// Entries removed.
+    pub deleted: u64,
+    /// Entries that an error kept from being as they should.
+    pub failed: u64,
+    /// Bytes of contents that crossed the link.
+    pub literal: u64,
+    /// Bytes of contents taken from the destination's own files.
+    pub matched: u64,
+    /// Bytes of all regular files listed.
+    pub total: u64,
+    /// Longest chain of messages of which each waited for the one before to be answered (a sender's count).
+    pub round_trips: u64,
+    /// Files under way at once (a sender's choice).
+    pub depth: u64,
+    /// Time of each stage in microseconds: scan, list, decide, transfer, finish.
+    pub stages_us: [u64; 5],
+}
+
+impl Counters {
+    fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
+        [
+            &mut self.listed,
+            &mut self.created,
+            &mut self.updated,
+            &mut self.unchanged,
+            &mut self.deleted,
+            &mut self.failed,
+            &mut self.literal,
+            &mut self.matched,
+            &mut self.total,
+            &mut self.round_trips,
+            &mut self.depth,
+        ]
+        .into_iter()
+        .chain(self.stages_us.iter_mut())
+    }
+}
+
+/// Something that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whether the session ends with it.
+    pub fatal: bool,
+    /// The exit code that it asks for; `Ok` for a mere remark.
+    pub code: ExitCode,
+    /// For the user.
+    pub text: Vec<u8>,
+}
+
+const LAST: u8 = 0x01;
+const INCOMPLETE: u8 = 0x02;
+const OP_COPY: u8 = 0;
+const OP_LITERAL: u8 = 1;
+
+impl Message {
+    /// The message's code on the wire.
+    pub fn code(&self) -> u8 {
+        match self {
+            Message::SessionStart(_) => code::SESSION_START,
+            Message::FileList(_) => code::FILE_LIST,
+            Message::FileListAck(_) => code::FILE_LIST_ACK,
+            Message::FileData(_) => code::FILE_DATA,
+            Message::FileDone(_) => code::FILE_DONE,
+            Message::DeleteBatch(_) => code::DELETE_BATCH,
+            Message::ChecksumReq { .. } => code::CHECKSUM_REQ,
+            Message::ChecksumResp(_) => code::CHECKSUM_RESP,
+            Message::DeltaData(_) => code::DELTA_DATA,
+            Message::Progress { .. } => code::PROGRESS,
+            Message::Keepalive { .. } => code::KEEPALIVE,
+            Message::SessionEnd(_) => code::SESSION_END,
+            Message::Error(_) => code::ERROR,
+        }
+    }
+
+    /// Makes the frame of this message.
+    pub fn encode(&self, buffers: &mut Buffers) -> Frame {
+        let mut head = buffers.take(64);
+        head.put_u32(0);
+        head.put_u8(self.code());
+        let body = self.put_fields(&mut head);
+        let len = (head.len() - 4 + body.len()) as u32;
+        head[..4].copy_from_slice(&len.to_be_bytes());
+        Frame { head, body }
+    }
+
+    fn put_fields(&self, out: &mut Vec<u8>) -> Payload {
+        match self {
+            Message::SessionStart(start) => put_session_start(out, start),
+            Message::FileList(list) => put_file_list(out, list),
+            Message::FileListAck(ack) => put_ack(out, ack),
+            Message::FileData(data) => {
+                out.put_u32(data.index);
+                out.put_u64(data.offset);
+                put_last(out, data.digest.as_ref());
+                return data.data.to_send();
+            }
+            Message::DeltaData(delta) => {
+                out.put_u32(delta.index);
+                put_last(out, delta.digest.as_ref());
+                return delta.ops.to_send();
+            }
+            Message::FileDone(done) => {
+                out.put_u32(done.index);
+                out.put_u8(done.status as u8);
+            }
+            Message::DeleteBatch(deleted) => {
+                out.put_u32(deleted.len() as u32);
+                for item in deleted {
+                    out.put_u8(u8::from(item.is_dir));
+                    codec::put_path(out, &item.path);
+                }
+            }
+            Message::ChecksumReq { index } => out.put_u32(*index),
+            Message::ChecksumResp(piece) => put_checksums(out, piece),
+            Message::Progress { entries, bytes } => {
+                out.put_u64(*entries);
+                out.put_u64(*bytes);
+            }
+            Message::Keepalive { timestamp } => out.put_u64(*timestamp),
+            Message::SessionEnd(counters) => counters.clone().numbers().for_each(|number| out.put_u64(*number)),
+            Message::Error(report) => {
+                out.put_u8(u8::from(report.fatal));
+                out.put_u8(report.code as u8);
+                put_string(out, &report.text);
+            }
+        }
+        Payload::default()
+    }
+
+    /// Reads a message. Entries become entries of the tree at `root`.
+    ///
+    /// # Errors
+    /// [`Error::Stream`] for an unknown code and for whatever is out of bounds.
+    pub fn decode(frame: &RawFrame, root: &Path) -> Result<Message> {
+        let mut reader = Reader::new(&frame.payload);
+        let message = match frame.code {
+            code::SESSION_START => Message::SessionStart(session_start(&mut reader)?),
+            code::FILE_LIST => Message::FileList(file_list(&mut reader, root)?),
+            code::FILE_LIST_ACK => Message::FileListAck(ack(&mut reader)?),
+            code::FILE_DATA => {
+                let (index, offset, digest) = (reader.u32()?, reader.u64()?, last(&mut reader)?);
+                let data = Payload::cut(&frame.payload, reader.position());
+                return Ok(Message::FileData(FileData { index, offset, digest, data }));
+            }
+            code::DELTA_DATA => {
+                let (index, digest) = (reader.u32()?, last(&mut reader)?);
+                let ops = Payload::cut(&frame.payload, reader.position());
+                return Ok(Message::DeltaData(DeltaData { index, digest, ops }));
+            }
+            code::FILE_DONE => Message::FileDone(FileDone { index: reader.u32()?, status: status(reader.u8()?)? }),
+            code::DELETE_BATCH => Message::DeleteBatch(deleted(&mut reader)?),
+            code::CHECKSUM_REQ => Message::ChecksumReq { index: reader.u32()? },
+            code::CHECKSUM_RESP => Message::ChecksumResp(checksums(&mut reader)?),
+            code::PROGRESS => Message::Progress { entries: reader.u64()?, bytes: reader.u64()? },
+            code::KEEPALIVE => Message::Keepalive { timestamp: reader.u64()? },
+            code::SESSION_END => {
+                let mut counters = Counters::default();
+                for number in counters.numbers() {
+                    *number = reader.u64()?;
+                }
+                Message::SessionEnd(counters)
+            }
+            code::ERROR => {
+                let (fatal, number) = (reader.u8()? != 0, reader.u8()?);
+                let code = ExitCode::from_wire(number);
+                Message::Error(Report { fatal, code, text: reader.string()?.to_vec() })
+            }
+            other => return Err(Error::Stream(format!("a message of unknown type {other:#04x}"))),
+        };
+        reader.finish()?;
+        Ok(message)
+    }
+}
+
+/// Flags, then the digest where there is one: it marks the last piece of a file.
+fn put_last(out: &mut Vec<u8>, digest: Option<&Digest>) {
+    out.put_u8(if digest.is_some() { LAST } else { 0 });
+    if let Some(digest) = digest {
+        out.put_slice(digest);
+    }
+}
+
+fn last(reader: &mut Reader<'_>) -> Result<Option<Digest>> {
+    match reader.u8()? {
+        0 => Ok(None),
+        LAST => reader.digest().map(Some),
+        other => Err(Error::Stream(format!("unknown flags {other:#04x}"))),
+    }
+}
+
+fn put_session_start(out: &mut Vec<u8>, start: &SessionStart) {
+    out.put_u64(start.session_id);
+    out.put_u8(match start.role {
+        Role::Sender => 1,
+        Role::Receiver => 2,
+    });
+    out.put_u64(start.seed);
+    out.put_u64(start.echo);
+    codec::put_options(out, &start.options);
+    out.put_u32(start.paths.len() as u32);
+    for path in &start.paths {
+        put_string(out, path);
+    }
+}
+
+fn session_start(reader: &mut Reader<'_>) -> Result<SessionStart> {
+    let session_id = reader.u64()?;
+    let role = match reader.u8()? {
+        1 => Role::Sender,
+        2 => Role::Receiver,
+        other => return Err(Error::Stream(format!("unknown role {other}"))),
+    };
+    let (seed, echo, options) = (reader.u64()?, reader.u64()?, codec::options(reader)?);
+    let count = reader.count(2)?;
+    let paths = (0..count).map(|_| Ok(reader.string()?.to_vec())).collect::<Result<Vec<_>>>()?;
+    if paths.is_empty() || (role == Role::Receiver && paths.len() > 1) || paths.iter().any(|path| path.contains(&0)) {
+        return Err(Error::Stream("a session without a path, or with one that cannot be".into()));
+    }
+    Ok(SessionStart { session_id, role, seed, echo, options, paths })
+}
+
+fn put_file_list(out: &mut Vec<u8>, list: &FileList) {
+    out.put_u8(if list.last { LAST } else { 0 } | if list.incomplete { INCOMPLETE } else { 0 });
+    out.put_u32(list.first);
+    for names in [&list.users, &list.groups] {
+        out.put_u32(names.len() as u32);
+        for (id, name) in names {
+            out.put_u32(*id);
+            put_string(out, name);
+        }
+    }
+    out.put_u32(list.entries.len() as u32);
+    for entry in &list.entries {
+        codec::put_entry(out, entry);
+    }
+}
+
+fn file_list(reader: &mut Reader<'_>, root: &Path) -> Result<FileList> {
+    let flags = reader.u8()?;
+    if flags & !(LAST | INCOMPLETE) != 0 {
+        return Err(Error::Stream(format!("unknown flags {flags:#04x}")));
+    }
+    let first = reader.u32()?;
+    let (users, groups) = (names(reader)?, names(reader)?);
+    let count = reader.count(ENTRY_LEAST)?;
+    let entries = (0..count).map(|_| codec::entry(reader, root)).collect::<Result<Vec<_>>>()?;
+    Ok(FileList { first, last: flags & LAST != 0, incomplete: flags & INCOMPLETE != 0, users, groups, entries })
+}
+
+fn names(reader: &mut Reader<'_>) -> Result<Vec<(u32, Vec<u8>)>> {
+    let count = reader.count(6)?;
+    (0..count).map(|_| Ok((reader.u32()?, reader.string()?.to_vec()))).collect()
+}
+
+fn put_ack(out: &mut Vec<u8>, ack: &FileListAck) {
+    out.put_u8(if ack.last { LAST } else { 0 });
+    out.put_u32(ack.first);
+    out.put_u32(ack.decisions.len() as u32);
+    for decision in &ack.decisions {
+        out.put_u8(decision.action as u8);
+        out.put_u16(decision.changes.bits());
+    }
+}
+
+fn ack(reader: &mut Reader<'_>) -> Result<FileListAck> {
+    let last = match reader.u8()? {
+        0 => false,
+        LAST => true,
+        other => return Err(Error::Stream(format!("unknown flags {other:#04x}"))),
+    };
+    let first = reader.u32()?;
+    let count = reader.count(3)?;
+    let mut decisions = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (action, bits) = (reader.u8()?, reader.u16()?);
+        let action = Action::from_wire(action).ok_or_else(|| Error::Stream(format!("unknown decision {action}")))?;
+        let changes = Changes::from_bits(bits).ok_or_else(|| Error::Stream(format!("unknown changes {bits:#x}")))?;
+        decisions.push(Decision { action, changes });
+    }
+    Ok(FileListAck { first, last, decisions })
+}
+
+fn status(number: u8) -> Result<Status> {
+    [Status::Done, Status::Failed, Status::Vanished, Status::Redo]
+        .into_iter()
+        .find(|status| *status as u8 == number)
+        .ok_or_else(|| Error::Stream(format!("unknown outcome {number} of a file")))
+}
+
+fn deleted(reader: &mut Reader<'_>) -> Result<Vec<Deleted>> {
+    let count = reader.count(4)?;
+    (0..count)
+        .map(|_| {
+            let is_dir = reader.u8()? != 0;
+            Ok(Deleted { path: reader.name()?, is_dir })
+        })
+        .collect()
+}
+
+fn put_checksums(out: &mut Vec<u8>, piece: &ChecksumResp) {
+    out.put_u32(piece.index);
+    out.put_u8(if piece.last { LAST } else { 0 });
+    out.put_u64(piece.file_size);
+    out.put_u32(piece.block_size);
+    out.put_u32(piece.blocks.len() as u32);
+    for block in &piece.blocks {
+        out.put_u32(block.weak);
+        out.put_u64(block.strong);
+    }
+}
+
+fn checksums(reader: &mut Reader<'_>) -> Result<ChecksumResp> {
+    let (index, last) = (reader.u32()?, reader.u8()? & LAST != 0);
+    let (file_size, block_size) = (reader.u64()?, reader.u32()?);
+    let count = reader.count(12)?;
+    let mut blocks = Vec::with_capacity(count);
+    for _ in 0..count {
+        blocks.push(Block { weak: reader.u32()?, strong: reader.u64()? });
+    }
+    Ok(ChecksumResp { index, last, file_size, block_size, blocks })
+}
+
+/// Appends "`count` blocks from `block` on" to a piece of a delta.
+pub fn put_copy(out: &mut Vec<u8>, block: u32, count: u32) {
+    out.put_u8(OP_COPY);
+    out.put_u32(block);
+    out.put_u32(count);
+}
+
+/// Appends bytes that the basis does not have to a piece of a delta.
+pub fn put_literal(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.put_u8(OP_LITERAL);
+    out.put_u32(bytes.len() as u32);
+    out.put_slice(bytes);
+}
+
+/// The operations of a piece of a delta, in order. Ends after the first error.
+pub struct DeltaOps<'a>(Option<Reader<'a>>);
+
+impl<'a> DeltaOps<'a> {
+    /// Those packed in `ops`.
+    pub fn new(ops: &'a [u8]) -> Self {
+        Self(Some(Reader::new(ops)))
+    }
+}
+
+impl<'a> Iterator for DeltaOps<'a> {
+    type Item = Result<Op<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let reader = self.0.as_mut().filter(|reader| !reader.at_end())?;
+        let op = delta_op(reader);
+        if op.is_err() {
+            self.0 = None;
+        }
+        Some(op)
+    }
+}
+
+fn delta_op<'a>(reader: &mut Reader<'a>) -> Result<Op<'a>> {
+    match reader.u8()? {
+        OP_COPY => Ok(Op::Copy { block: reader.u32()?, count: reader.u32()? }),
+        OP_LITERAL => {
+            let len = reader.u32()? as usize;
+            reader.bytes(len).map(Op::Literal)
+        }
+        other => Err(Error::Stream(format!("unknown delta operation {other}"))),
+    }
+}

@@ -1,0 +1,11 @@
+#![doc = include_str!("PROTOCOL.md")]
+
+pub mod buffers;
+pub mod codec;
+pub mod frame;
+pub mod hello;
+pub mod message;
+pub mod payload;
+
+#[cfg(test)]
+mod tests;
