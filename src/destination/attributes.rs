@@ -1,0 +1,107 @@
+//! Modes, times and owners: what of them is kept here, and the directories, which are worked in before they get theirs.
+
+use std::io;
+use std::path::Path;
+
+use super::{Attempt, Destination};
+use crate::error::ExitCode;
+use crate::plan::{Changes, Decision};
+use crate::tree::entry::Entry;
+use crate::tree::metadata::{self, Keep};
+use crate::tree::owners;
+
+/// Mode of a directory while its contents are being written, whatever it will be.
+pub(super) const WORKING_DIR_MODE: u32 = 0o700;
+
+/// What it takes to look into a directory.
+const LOOKING_DIR_MODE: u32 = 0o500;
+
+/// The bit of a directory's mode that gives its group to what is made in it.
+const SETGID: u32 = 0o2000;
+
+impl Destination {
+    /// The bit that a new directory has from the one that it is in, which only -p takes away again.
+    pub(super) fn inherited(&self, place: &Path) -> io::Result<u32> {
+        let matters = !(self.options.perms && self.options.group && self.is_root);
+        let Some(tree) = self.tree.as_ref().filter(|_| matters) else { return Ok(0) };
+        Ok(tree.lstat(place)?.map_or(0, |made| made.mode & SETGID))
+    }
+
+    /// Whether a directory gives its group to what is made in it is settled before anything is, not with its final mode.
+    /// Where every entry is given its group anyway it does not matter.
+    pub(super) fn pass_on_group(&self, entry: &Entry, place: &Path, mode: u32) -> Attempt<()> {
+        let matters = self.options.perms && !(self.options.group && self.is_root) && (entry.mode ^ mode) & SETGID != 0;
+        let Some(tree) = self.tree.as_ref().filter(|_| matters) else { return Ok(()) };
+        let working = Entry { mode: entry.mode | WORKING_DIR_MODE, ..entry.clone() };
+        let keep = Keep { perms: true, times: false, owner: false, group: false };
+        metadata::apply(tree, place, &working, &keep, None).map_err(|error| ("set mode of", error))
+    }
+
+    pub(super) fn attributes(&mut self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Attempt<()> {
+        if entry.is_dir() {
+            self.touched.insert(place.to_path_buf());
+            self.note_closed(place, existing)?;
+            return self.pass_on_group(entry, place, existing.map_or(0, |existing| existing.mode));
+        }
+        let Some(tree) = &self.tree else { return Ok(()) };
+        metadata::apply(tree, place, entry, &self.keep(entry), existing).map_err(|error| ("set attributes of", error))
+    }
+
+    /// A directory that its owner may not write to is made writable when something in it changes, one that he may not even
+    /// look into at once; `finish_dir` gives it its mode back.
+    pub(super) fn note_closed(&mut self, place: &Path, existing: Option<&Entry>) -> Attempt<()> {
+        let Some(existing) = existing.filter(|existing| existing.is_dir() && !self.is_root) else { return Ok(()) };
+        if existing.mode & WORKING_DIR_MODE == WORKING_DIR_MODE {
+            return Ok(());
+        }
+        self.closed.insert(place.to_path_buf(), existing.clone());
+        if existing.mode & LOOKING_DIR_MODE == LOOKING_DIR_MODE { Ok(()) } else { self.open_up(place) }
+    }
+
+    /// Makes a directory writable for us, if it is one of those that are not.
+    pub(super) fn open_up(&mut self, place: &Path) -> Attempt<()> {
+        let (Some(tree), Some(existing)) = (&self.tree, self.closed.remove(place)) else { return Ok(()) };
+        let working = Entry { mode: existing.mode | WORKING_DIR_MODE, ..existing.clone() };
+        let keep = Keep { perms: true, times: false, owner: false, group: false };
+        metadata::apply(tree, place, &working, &keep, Some(&existing)).map_err(|error| ("make writable", error))?;
+        self.touched.insert(place.to_path_buf());
+        self.modes.insert(place.to_path_buf(), existing.mode);
+        Ok(())
+    }
+
+    /// The mode that an entry gets: the source's with -p; else the one it has, or for a new one the source's as far as
+    /// the umask lets it.
+    pub fn mode_for(&self, entry: &Entry, existing: Option<&Entry>) -> u32 {
+        let existing = existing.filter(|existing| existing.kind.same_type(&entry.kind)).map(|existing| existing.mode);
+        metadata::with_umask_mode(entry.mode, existing, self.options.perms)
+    }
+
+    /// What of an entry's attributes is kept here.
+    pub fn keep(&self, entry: &Entry) -> Keep {
+        Keep {
+            perms: self.options.perms,
+            times: self.options.times,
+            owner: self.options.owner && self.is_root,
+            group: self.options.group && owners::can_give_group(entry.gid),
+        }
+    }
+
+    /// Gives a directory whose contents are in its attributes.
+    pub(super) fn finish_dir(&mut self, entry: &Entry, decision: Decision) {
+        let place = self.place(entry);
+        let made = decision.changes.contains(Changes::NEW);
+        if (!made && !self.touched.contains(&place)) || self.failed.contains(&place) {
+            return;
+        }
+        let Some(tree) = &self.tree else { return };
+        let result = tree.lstat(&place).and_then(|now| {
+            let Some(now) = now.filter(Entry::is_dir) else { return Ok(()) };
+            let kept = self.modes.get(&place).copied().unwrap_or(now.mode);
+            let wanted = Entry { mode: if self.options.perms { entry.mode } else { kept }, ..entry.clone() };
+            metadata::apply(tree, &place, &wanted, &Keep { perms: true, ..self.keep(entry) }, Some(&now))
+        });
+        if let Err(error) = result {
+            self.report(ExitCode::Partial, "set attributes of directory", &place, &error);
+        }
+    }
+}

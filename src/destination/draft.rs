@@ -1,0 +1,130 @@
+//! A file while it is being written: beside its place under a temporary name, or with `--inplace` where it stands.
+//!
+//! Where the bytes come from is the caller's: a link (`incoming`) or a copy on one machine.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use crate::options::Options;
+use crate::tree::dir::Tree;
+use crate::tree::entry::Entry;
+use crate::tree::metadata::{self, Keep};
+use crate::tree::place::{TempFile, WhenAbandoned};
+
+enum Target {
+    Temporary(TempFile),
+    InPlace(InPlace),
+}
+
+/// A file that is written where it stands.
+struct InPlace {
+    file: File,
+    /// It was made for the purpose.
+    made: bool,
+    /// The mode that it had, where we may not write to such a file and had to change that.
+    mode: Option<u32>,
+}
+
+/// A file that is not yet what it is to be.
+pub struct Draft {
+    target: Target,
+    keeps_partial: bool,
+}
+
+impl Draft {
+    /// Begins the file at `place`.
+    ///
+    /// # Errors
+    /// The system's, from creating the temporary file or opening the file itself.
+    pub fn begin(tree: &Tree, place: &Path, options: &Options) -> io::Result<Draft> {
+        let then = if options.partial { WhenAbandoned::KeepPartial } else { WhenAbandoned::Remove };
+        let target = match options.inplace {
+            true => Target::InPlace(open_in_place(tree, place)?),
+            false => Target::Temporary(TempFile::create_with(tree, place, then)?),
+        };
+        Ok(Draft { target, keeps_partial: options.partial })
+    }
+
+    /// Where the bytes go.
+    pub fn file(&self) -> &File {
+        match &self.target {
+            Target::Temporary(temporary) => temporary.file(),
+            Target::InPlace(in_place) => &in_place.file,
+        }
+    }
+
+    /// Whether the file was empty when it was begun.
+    pub fn is_fresh(&self) -> bool {
+        matches!(self.target, Target::Temporary(_))
+    }
+
+    /// Gives the file, now `len` bytes long, its attributes and its name. Says which attribute it could not be given: its
+    /// contents are worth having without.
+    ///
+    /// # Errors
+    /// The system's; what stood at `place` before is then untouched (unless the file was written in place).
+    pub fn finish(
+        self,
+        tree: &Tree,
+        place: &Path,
+        entry: &Entry,
+        len: u64,
+        keep: &Keep,
+    ) -> io::Result<Option<io::Error>> {
+        // Without -p the mode is that of what is replaced.
+        let made = matches!(self.target, Target::InPlace(InPlace { made: true, .. }));
+        let mut replaced = if keep.perms || made { None } else { tree.lstat(place)?.filter(Entry::is_file) };
+        if let Target::InPlace(InPlace { file, mode, .. }) = &self.target {
+            file.set_len(len)?;
+            if let (Some(replaced), Some(mode)) = (&mut replaced, mode) {
+                replaced.mode = *mode;
+            }
+        }
+        let lacking = metadata::finish_file(self.file(), entry, keep, replaced.as_ref()).err();
+        if let Target::Temporary(temporary) = self.target {
+            temporary.commit()?;
+        }
+        Ok(lacking)
+    }
+
+    /// Ends the file before its time. With `--partial` what there is of it is kept, if it is worth it.
+    pub fn abandon(self, worth_keeping: bool) {
+        if let Target::Temporary(temporary) = self.target
+            && self.keeps_partial
+            && worth_keeping
+        {
+            // If it cannot be kept it is gone, which is all that can be said of it.
+            let _ = temporary.keep_partial();
+        }
+    }
+}
+
+fn open_in_place(tree: &Tree, place: &Path) -> io::Result<InPlace> {
+    let make = || Ok(InPlace { file: tree.create_file(place, 0o600)?, made: true, mode: None });
+    match tree.open_for_update(place) {
+        Ok(file) => Ok(InPlace { file, made: false, mode: None }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open_closed(tree, place).map_err(|_| error),
+        // A link or a special file is replaced, as it would be without --inplace.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData || is_link(&error) => {
+            tree.remove_file(place)?;
+            make()
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a file of ours that its mode closes to us; it is given its mode, old or new, when it is complete.
+fn open_closed(tree: &Tree, place: &Path) -> io::Result<InPlace> {
+    const OWNER: u32 = 0o600;
+    let existing = tree.lstat(place)?.filter(Entry::is_file).ok_or(io::ErrorKind::NotFound)?;
+    let opened = Entry { mode: existing.mode | OWNER, ..existing.clone() };
+    let keep = Keep { perms: true, ..Keep::default() };
+    metadata::apply(tree, place, &opened, &keep, Some(&existing))?;
+    Ok(InPlace { file: tree.open_for_update(place)?, made: false, mode: Some(existing.mode) })
+}
+
+fn is_link(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}

@@ -1,0 +1,73 @@
+//! Hard links: which names of the list are one file, and which of them the others become links to.
+//!
+//! The first name of a group that is there or will be leads it; it is dealt with as any file. The others are linked to it
+//! when all contents are in place.
+
+use std::path::{Path, PathBuf};
+
+use super::Destination;
+use crate::plan::{self, Action, Changes, Decision};
+use crate::tree::entry::Entry;
+
+/// The first name of a hard-link group that is there or will be.
+pub(super) struct Leader {
+    place: PathBuf,
+    /// Whether it stays the file that it is, so that names which are linked to it now need nothing.
+    stays: bool,
+}
+
+impl Destination {
+    /// Makes an entry the one that later names of its file are linked to, if it is the first that is there, or will be.
+    pub(super) fn lead(&mut self, entry: &Entry, place: &Path, existing: Option<&Entry>, decision: Decision) {
+        let Some(group) = entry.link_group else { return };
+        let same_type = existing.is_some_and(|existing| existing.kind.same_type(&entry.kind));
+        // What is left alone whatever it is, is not what the other names of the source's file should be.
+        let ignored = existing.is_some_and(|existing| self.ignores(entry, existing));
+        if decision.action != Action::Skip || (same_type && !ignored) {
+            let stays = match decision.action {
+                Action::Skip | Action::Attributes => true,
+                action => action.needs_data() && same_type && self.options.inplace,
+            };
+            self.leaders.entry(group).or_insert_with(|| Leader { place: place.to_path_buf(), stays });
+        }
+    }
+
+    /// The decision on an entry that is another name of one before it; `None` for any other entry.
+    pub(super) fn follow_leader(&self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Option<Decision> {
+        let leader = self.leaders.get(&entry.link_group?).filter(|_| self.options.selects(&entry.kind))?;
+        let linked = match (&self.tree, existing) {
+            (Some(tree), Some(_)) if leader.stays => tree.same_file(&leader.place, place).unwrap_or(false),
+            _ => false,
+        };
+        let refused = match existing {
+            Some(existing) => self.ignores(entry, existing),
+            None => self.options.existing,
+        };
+        if linked || refused {
+            return Some(Decision::SKIP);
+        }
+        let changes =
+            existing.filter(|existing| existing.kind.same_type(&entry.kind)).map_or(Changes::NEW, |existing| {
+                let mut changes = plan::attribute_changes(entry, existing, &self.options, self.powers(entry));
+                changes.set(Changes::SIZE, entry.kind.size() != existing.kind.size());
+                changes
+            });
+        Some(Decision { action: Action::HardLink, changes })
+    }
+
+    /// The name that an entry becomes a link to, if it is not the first of its group.
+    pub fn leader(&self, entry: &Entry) -> Option<&Path> {
+        self.leaders.get(&entry.link_group?).map(|leader| leader.place.as_path())
+    }
+
+    /// Makes an entry another name of its leader.
+    pub(super) fn link(&mut self, entry: &Entry, decision: Decision) {
+        let place = self.place(entry);
+        self.touch(&place);
+        let (Some(tree), Some(leader)) = (&self.tree, self.leader(entry)) else { return };
+        if let Err(error) = tree.replace_with_hard_link(leader, &place) {
+            self.monitor.failed("make hard link", &self.path_of(&place), &error);
+            self.count_failed(decision);
+        }
+    }
+}

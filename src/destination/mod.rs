@@ -1,0 +1,418 @@
+//! The destination of a sync, whoever brings the contents: what is decided about each entry of the list, what is made
+//! from the list alone, what is deleted, and what is put right at the end.
+//!
+//! Used by the receiver of a session and by a local copy. Works only through a [`Tree`], so beneath the root. Contents
+//! are `incoming`'s (from a link) or `tree::copy`'s (on one machine).
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, ExitCode, Result};
+use crate::events::{Event, Monitor};
+use crate::filter::Filter;
+use crate::location;
+use crate::options::Options;
+use crate::plan::{self, Action, Changes, Decision, Powers};
+use crate::protocol::message::{Counters, Deleted};
+use crate::source;
+use crate::tree::dir::Tree;
+use crate::tree::entry::{Entry, Kind};
+use crate::tree::metadata::{self, Keep};
+use crate::tree::owners;
+use crate::tree::place::{is_partial_name, partial_name};
+
+mod attributes;
+pub mod delete;
+pub mod draft;
+pub mod incoming;
+mod links;
+
+use attributes::WORKING_DIR_MODE;
+use links::Leader;
+
+/// What was tried and how it failed, before the path is added.
+type Attempt<T> = std::result::Result<T, (&'static str, io::Error)>;
+
+/// A destination, opened.
+pub struct Destination {
+    /// The tree; `None` in a dry run onto nothing.
+    pub tree: Option<Tree>,
+    /// What was done so far.
+    pub counters: Counters,
+    root: PathBuf,
+    /// A single file's new name, where the destination names a file and not a directory.
+    rename: Option<OsString>,
+    options: Options,
+    filter: Filter,
+    seed: u64,
+    is_root: bool,
+    monitor: Arc<Monitor>,
+    /// Directories that are not there (or are ours and empty): nothing in them needs to be looked for.
+    empty: HashSet<PathBuf>,
+    /// Directories that are not made because the options say so: nothing in them is looked at.
+    ignored: HashSet<PathBuf>,
+    /// Directories that could not be made: nothing in them is tried.
+    failed: HashSet<PathBuf>,
+    /// Directories whose times our own writing has moved.
+    touched: HashSet<PathBuf>,
+    /// Directories that we may not write to, and have had no need to.
+    closed: HashMap<PathBuf, Entry>,
+    /// Directories in which something was deleted, as they were before.
+    before: HashMap<PathBuf, Entry>,
+    /// The modes that directories go back to, where they have another one while we work in them.
+    modes: HashMap<PathBuf, u32>,
+    /// The name of each hard-link group that the others become links to.
+    leaders: HashMap<u32, Leader>,
+    /// Whether things may be deleted: asked for, and the list is all of the source.
+    may_delete: bool,
+    /// What was deleted to make way, and has not been told yet.
+    cleared: Vec<Deleted>,
+    /// Entries of the list that are named like what `--partial` keeps: they are files like any other.
+    listed_partials: HashSet<PathBuf>,
+}
+
+impl Destination {
+    /// Opens, and where missing makes, the destination `path` for a list that begins with `entries`.
+    ///
+    /// `complete` says whether the list is all of the source. As in rsync, the path names the directory that everything
+    /// goes into, unless the list is a single file and no such directory exists: then it names the file.
+    ///
+    /// # Errors
+    /// [`Error::Selection`] when several entries are to go into a file; [`Error::Io`] when the directory cannot be made
+    /// or opened.
+    pub fn open(
+        path: &Path,
+        (entries, complete): (&[Entry], bool),
+        options: &Options,
+        filter: Filter,
+        seed: u64,
+        monitor: &Arc<Monitor>,
+    ) -> Result<Destination> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let (root, rename) = Self::resolve(path, entries)?;
+        let mut destination = Destination {
+            tree: None,
+            counters: Counters::default(),
+            filter: filter.with_root(&source::absolute(&root)),
+            root,
+            rename,
+            // Only root makes devices: for anybody else they are as if -D had not been given.
+            options: Options { devices: options.devices && owners::is_root(), ..options.clone() },
+            seed,
+            is_root: owners::is_root(),
+            monitor: monitor.clone(),
+            empty: HashSet::new(),
+            ignored: HashSet::new(),
+            failed: HashSet::new(),
+            touched: HashSet::new(),
+            closed: HashMap::new(),
+            before: HashMap::new(),
+            modes: HashMap::new(),
+            leaders: HashMap::new(),
+            may_delete: options.delete && complete,
+            cleared: Vec::new(),
+            listed_partials: entries
+                .iter()
+                .map(Entry::relative)
+                .filter(|path| options.partial && path.file_name().is_some_and(is_partial_name))
+                .map(Path::to_path_buf)
+                .collect(),
+        };
+        if options.delete && !complete {
+            monitor.warn(ExitCode::Partial, "the source could not be read completely: nothing is deleted");
+        }
+        destination.open_root(!entries.is_empty() || location::copies_contents(path))?;
+        Ok(destination)
+    }
+
+    /// The directory that everything goes into, and the new name of a single file.
+    fn resolve(path: &Path, entries: &[Entry]) -> Result<(PathBuf, Option<OsString>)> {
+        let names_a_file = !entries.iter().any(Entry::is_dir) && entries.len() <= 1 && !location::copies_contents(path);
+        let is_dir = match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => true,
+            Ok(_) if names_a_file => false,
+            Ok(_) => {
+                let text = format!("the destination {} must be a directory for what is copied", path.display());
+                return Err(Error::Selection(text));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => !names_a_file || entries.is_empty(),
+            Err(error) => {
+                return Err(Error::Selection(format!("cannot use the destination {}: {error}", path.display())));
+            }
+        };
+        if is_dir {
+            return Ok((path.to_path_buf(), None));
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !parent.is_dir() {
+            let text = format!("the directory of the destination {} does not exist", path.display());
+            return Err(Error::Selection(text));
+        }
+        Ok((parent.to_path_buf(), path.file_name().map(OsString::from)))
+    }
+
+    /// A root that nothing goes into is not made.
+    fn open_root(&mut self, make: bool) -> Result<()> {
+        match Tree::open(&self.root) {
+            Ok(tree) => self.tree = Some(tree),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.empty.insert(PathBuf::from("."));
+                if !make {
+                    return Ok(());
+                }
+                if !self.options.dry_run {
+                    std::fs::create_dir(&self.root)
+                        .map_err(|error| Error::io("create directory", &self.root, error))?;
+                    let tree =
+                        Tree::open(&self.root).map_err(|error| Error::io("open directory", &self.root, error))?;
+                    self.tree = Some(tree);
+                }
+                self.monitor.detail(1, &format!("created directory {}", self.root.display()));
+            }
+            Err(error) => return Err(Error::io("open directory", &self.root, error)),
+        }
+        Ok(())
+    }
+
+    /// Where an entry goes, below the root.
+    pub fn place(&self, entry: &Entry) -> PathBuf {
+        match &self.rename {
+            Some(name) => PathBuf::from(name),
+            None => entry.relative().to_path_buf(),
+        }
+    }
+
+    /// Decides about an entry and does what the list alone suffices for; what needs contents is left to the caller.
+    /// An entry that fails is reported, and skipped.
+    pub fn prepare(&mut self, entry: &Entry) -> Decision {
+        self.counters.listed += 1;
+        self.counters.total = self.counters.total.saturating_add(entry.kind.size());
+        let place = self.place(entry);
+        if self.below_failed(&place) {
+            return self.give_up(&place);
+        }
+        if self.ignored.contains(&parent(&place)) && place != Path::new(".") {
+            self.ignored.insert(place);
+            self.count(Decision::SKIP);
+            return Decision::SKIP;
+        }
+        match self.try_prepare(entry, &place) {
+            Ok(decision) => decision,
+            Err((action, error)) => {
+                self.monitor.failed(action, &self.path_of(&place), &error);
+                self.give_up(&place)
+            }
+        }
+    }
+
+    fn give_up(&mut self, place: &Path) -> Decision {
+        self.failed.insert(place.to_path_buf());
+        self.counters.failed += 1;
+        Decision::SKIP
+    }
+
+    fn below_failed(&self, place: &Path) -> bool {
+        !self.failed.is_empty() && place.ancestors().skip(1).any(|parent| self.failed.contains(parent))
+    }
+
+    fn try_prepare(&mut self, entry: &Entry, place: &Path) -> Attempt<Decision> {
+        let existing = self.existing(place).map_err(|error| ("look at", error))?;
+        let decision = match self.follow_leader(entry, place, existing.as_ref()) {
+            Some(decision) => decision,
+            None => self.decide(entry, place, existing.as_ref()),
+        };
+        if entry.is_dir() && existing.as_ref().is_none_or(|existing| !existing.is_dir()) {
+            let absent = if decision.action == Action::Skip { &mut self.ignored } else { &mut self.empty };
+            absent.insert(place.to_path_buf());
+        }
+        if let Some(existing) = &existing {
+            self.make_way(entry, existing, decision, place)?;
+        }
+        if !self.options.dry_run {
+            match decision.action {
+                Action::Create => self.create(entry, place, existing.as_ref())?,
+                Action::Attributes => self.attributes(entry, place, existing.as_ref())?,
+                _ if entry.is_dir() => self.note_closed(place, existing.as_ref())?,
+                Action::Skip => {}
+                _ => self.open_up(&parent(place))?,
+            }
+        }
+        self.lead(entry, place, existing.as_ref(), decision);
+        self.count(decision);
+        Ok(decision)
+    }
+
+    /// What stands at `place`; a directory that is not there has nothing in it.
+    fn existing(&self, place: &Path) -> io::Result<Option<Entry>> {
+        let Some(tree) = &self.tree else { return Ok(None) };
+        if self.empty.contains(&parent(place)) {
+            // That the root was made by us just now only its decision shows: it is new.
+            return Ok(None);
+        }
+        let found = tree.lstat(place)?;
+        let before = self.before.get(place).filter(|_| found.as_ref().is_some_and(Entry::is_dir));
+        Ok(before.cloned().or(found))
+    }
+
+    /// Whether what is there is left alone whatever the source has.
+    fn ignores(&self, entry: &Entry, existing: &Entry) -> bool {
+        let is_newer = existing.is_file() && entry.is_file() && existing.mtime > entry.mtime;
+        self.options.ignore_existing || (self.options.update && is_newer)
+    }
+
+    fn decide(&self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Decision {
+        let same_contents = || self.same_contents(entry, place);
+        let mut decision = plan::decide(entry, existing, &self.options, self.powers(entry), same_contents);
+        if decision.action == Action::Whole && self.options.partial && self.has_partial(entry, place) {
+            decision.action = Action::Delta;
+        }
+        decision
+    }
+
+    fn powers(&self, entry: &Entry) -> Powers {
+        Powers { owner: self.is_root, group: owners::can_give_group(entry.gid) }
+    }
+
+    fn same_contents(&self, entry: &Entry, place: &Path) -> bool {
+        let (Some(theirs), Some(tree)) = (entry.digest, &self.tree) else { return false };
+        tree.open_file(place).and_then(|file| source::digest(file, self.seed)).is_ok_and(|ours| ours == theirs)
+    }
+
+    fn has_partial(&self, entry: &Entry, place: &Path) -> bool {
+        !self.options.whole_file && entry.is_file() && self.partial(place).is_some()
+    }
+
+    /// What an interrupted run left of the file at `place`, unless the list has a file of that name.
+    pub fn partial(&self, place: &Path) -> Option<PathBuf> {
+        let path = partial_name(place).filter(|path| self.options.partial && !self.listed_partials.contains(path))?;
+        let found = self.tree.as_ref()?.lstat(&path).ok()??;
+        found.is_file().then_some(path)
+    }
+
+    /// A file is in place: its directory has been written to, and what an interrupted run left of it is of no more use.
+    pub fn placed(&mut self, place: &Path) {
+        self.touch(place);
+        if let (Some(partial), Some(tree)) = (self.partial(place), &self.tree) {
+            // It only takes up room: the next run overwrites or removes it.
+            let _ = tree.remove_file(&partial);
+        }
+    }
+
+    /// Counts what a decision will have done; a failure takes it back.
+    fn count(&mut self, decision: Decision) {
+        *self.counter(decision) += 1;
+    }
+
+    fn counter(&mut self, decision: Decision) -> &mut u64 {
+        match decision.action {
+            Action::Skip => &mut self.counters.unchanged,
+            _ if decision.changes.contains(Changes::NEW) => &mut self.counters.created,
+            _ => &mut self.counters.updated,
+        }
+    }
+
+    /// Takes the count of a decision back because its entry failed after all.
+    pub fn count_failed(&mut self, decision: Decision) {
+        let counter = self.counter(decision);
+        *counter = counter.saturating_sub(1);
+        self.counters.failed += 1;
+    }
+
+    /// Removes what stands in the way of an entry of another type. What a rename replaces stays until then.
+    fn make_way(&mut self, entry: &Entry, existing: &Entry, decision: Decision, place: &Path) -> Attempt<()> {
+        let in_the_way = decision.action != Action::Skip && existing.is_dir() != entry.is_dir();
+        if !in_the_way {
+            return Ok(());
+        }
+        if !self.options.dry_run {
+            self.open_up(&parent(place))?;
+        }
+        if existing.is_dir() {
+            // What is in it goes first, and is told.
+            return self.clear_dir(place).map_err(|error| ("make way (see --delete) for", error));
+        }
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let Some(tree) = &self.tree else { return Ok(()) };
+        tree.remove_file(place).map_err(|error| ("make way for directory", error))
+    }
+
+    fn create(&mut self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Attempt<()> {
+        self.open_up(&parent(place))?;
+        self.touch(place);
+        let Some(tree) = &self.tree else { return Ok(()) };
+        let mode = self.mode_for(entry, existing);
+        match &entry.kind {
+            Kind::Dir => {
+                // Times and the final mode follow when the contents are in: see `finish`. The root is there already.
+                if place != Path::new(".") {
+                    tree.create_dir(place, mode | WORKING_DIR_MODE).map_err(|error| ("create directory", error))?;
+                }
+                let inherited = self.inherited(place).map_err(|error| ("look at", error))?;
+                self.modes.insert(place.to_path_buf(), mode | inherited);
+                return self.pass_on_group(entry, place, inherited);
+            }
+            Kind::Symlink { target } => {
+                tree.replace_with_symlink(target, place).map_err(|error| ("create symbolic link", error))?;
+            }
+            _ => tree.replace_with_node(&entry.kind, place, mode).map_err(|error| ("create special file", error))?,
+        }
+        let made = tree.lstat(place).map_err(|error| ("look at", error))?;
+        let wanted = Entry { mode, ..entry.clone() };
+        let keep = Keep { perms: true, ..self.keep(entry) };
+        metadata::apply(tree, place, &wanted, &keep, made.as_ref()).map_err(|error| ("set attributes of", error))
+    }
+
+    /// Notes that the directory which `place` is in gets its times from us later.
+    pub fn touch(&mut self, place: &Path) {
+        let parent = parent(place);
+        if !self.touched.contains(&parent) {
+            self.touched.insert(parent);
+        }
+    }
+
+    /// Makes the hard links and brings the directories' attributes into line, after all contents: children first.
+    pub fn finish(&mut self, entries: &[Entry], decisions: &[Decision]) {
+        if self.options.dry_run {
+            return;
+        }
+        for (entry, decision) in entries.iter().zip(decisions) {
+            if decision.action == Action::HardLink {
+                self.link(entry, *decision);
+            }
+        }
+        for (entry, decision) in entries.iter().zip(decisions).rev() {
+            if entry.is_dir() {
+                self.finish_dir(entry, *decision);
+            }
+        }
+    }
+
+    /// Tells the watcher about an entry whose decision is being carried out.
+    pub fn announce(&self, entry: &Entry, decision: Decision) {
+        let link_to = self.leader(entry).filter(|_| decision.action == Action::HardLink);
+        self.monitor.event(&Event::Item { entry, decision, link_to });
+    }
+
+    /// Reports that `action` on an entry's place failed.
+    pub fn report(&self, code: ExitCode, action: &str, place: &Path, error: &dyn std::fmt::Display) {
+        self.monitor.warn(code, &format!("failed to {action} {}: {error}", self.path_of(place).display()));
+    }
+
+    /// A place with the root's path before it, for messages.
+    pub fn path_of(&self, place: &Path) -> PathBuf {
+        if place == Path::new(".") { self.root.clone() } else { self.root.join(place) }
+    }
+}
+
+/// The directory that `place` is in; the root is in itself.
+fn parent(place: &Path) -> PathBuf {
+    match place.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}

@@ -1,0 +1,249 @@
+//! The source of a sync: the trees that the command line names, scanned into one list.
+//!
+//! Used by whoever has the source: the sender of a session, and a local copy. Nothing here writes.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::delta::strong::Hasher;
+use crate::error::ExitCode;
+use crate::events::Monitor;
+use crate::filter::{Filter, Side, Verdict};
+use crate::location;
+use crate::options::Options;
+use crate::protocol::codec;
+use crate::tree::dir::Tree;
+use crate::tree::entry::{Digest, Entry};
+use crate::tree::scanner::{LinkGroups, ScanOptions, scan_with};
+
+/// Read at once where contents are only hashed, in bytes.
+const HASH_BUFFER: usize = 256 << 10;
+
+/// Everything that one sync sends, and the handles to read it by.
+pub struct Source {
+    /// The list: parents before children, each name once.
+    pub entries: Vec<Entry>,
+    /// Whether everything could be listed: if not, nothing may be deleted.
+    pub complete: bool,
+    roots: Vec<Root>,
+    groups: LinkGroups,
+}
+
+/// One source argument: its tree (shared by those of one directory), and where its entries begin in the list.
+struct Root {
+    tree: Arc<Tree>,
+    first: usize,
+}
+
+impl Source {
+    /// Lists what `paths` name. What cannot be read is reported and makes the list incomplete.
+    pub fn scan(paths: &[Vec<u8>], options: &Options, filter: &Filter, seed: u64, monitor: &Arc<Monitor>) -> Source {
+        let mut source =
+            Source { entries: Vec::new(), complete: true, roots: Vec::new(), groups: LinkGroups::default() };
+        for path in paths {
+            source.add(Path::new(OsStr::from_bytes(path)), options, filter, monitor);
+        }
+        if source.roots.len() > 1 {
+            source.drop_repeated_names();
+        }
+        if options.checksum {
+            source.digest_all(seed, monitor);
+        }
+        source
+    }
+
+    fn add(&mut self, path: &Path, options: &Options, filter: &Filter, monitor: &Monitor) {
+        let (root, start) = split(path);
+        let tree = match self.open_root(&root) {
+            Ok(tree) => tree,
+            Err(error) => return self.missing(path, &error, monitor),
+        };
+        let filter = &filter.clone().with_root(&absolute(&root));
+        match tree.lstat(&start) {
+            Ok(Some(entry)) if filter.verdict(Side::Sender, &start, entry.is_dir()) == Verdict::Excluded => {}
+            Ok(Some(entry)) if entry.is_dir() && !options.recursive && !options.dirs => {
+                monitor.warn(ExitCode::Ok, &format!("skipping directory {} (no -r)", path.display()));
+            }
+            Ok(Some(_)) => self.scan_root(tree, &start, options, filter, monitor),
+            Ok(None) => self.missing(path, &Errno::NOENT.into(), monitor),
+            Err(error) => self.missing(path, &error, monitor),
+        }
+    }
+
+    /// Opens a root, once for all sources in a row that are in it: there may be more of them than files can be open.
+    fn open_root(&self, path: &Path) -> io::Result<Arc<Tree>> {
+        match self.roots.last() {
+            Some(last) if last.tree.path() == path => Ok(last.tree.clone()),
+            _ => Tree::open(path).map(Arc::new),
+        }
+    }
+
+    fn missing(&mut self, path: &Path, error: &io::Error, monitor: &Monitor) {
+        self.complete = false;
+        monitor.failed("read the source", path, error);
+    }
+
+    fn scan_root(&mut self, tree: Arc<Tree>, start: &Path, options: &Options, filter: &Filter, monitor: &Monitor) {
+        let contents = start == Path::new(".");
+        let scan_options = ScanOptions {
+            recursive: options.recursive,
+            one_file_system: options.one_file_system,
+            hard_links: options.hard_links,
+        };
+        // -d alone lists what is in a directory only where its contents are meant.
+        let below = options.recursive || contents;
+        let mut complete = true;
+        let mut keep =
+            |path: &Path, is_dir: bool| below && filter.verdict(Side::Sender, path, is_dir) == Verdict::Included;
+        let mut report = |path: &Path, error: io::Error| {
+            let path = &tree.path().join(path);
+            if error.kind() == io::ErrorKind::NotFound {
+                monitor.warn(ExitCode::Vanished, &format!("{} vanished while it was listed", path.display()));
+            } else {
+                complete = false;
+                monitor.failed("read", path, &error);
+            }
+        };
+        let first = self.entries.len();
+        let mut found = scan_with(&tree, start, &scan_options, &mut self.groups, &mut keep, &mut report);
+        if !below && let Some(start) = found.first_mut() {
+            start.contents_listed = false;
+        }
+        self.complete &= complete;
+        found.iter().for_each(|entry| mention_skipped(entry, options, monitor));
+        self.entries.extend(found);
+        let bytes = self.entries[first..].iter().map(|entry| entry.kind.size()).sum();
+        monitor.progress.found((self.entries.len() - first) as u64, bytes);
+        self.roots.push(Root { tree, first });
+    }
+
+    /// Of several sources that have one name, the first counts; directories of one name become one, and prevail over
+    /// anything else of that name, for they have contents in the list.
+    fn drop_repeated_names(&mut self) {
+        let dirs: HashSet<PathBuf> =
+            self.entries.iter().filter(|entry| entry.is_dir()).map(|entry| entry.relative().to_path_buf()).collect();
+        let mut seen = HashSet::new();
+        let mut is_repeated = |entry: &Entry| {
+            let name = entry.relative();
+            (!entry.is_dir() && dirs.contains(name)) || !seen.insert(name.to_path_buf())
+        };
+        self.retain(|entry| !is_repeated(entry));
+    }
+
+    /// Drops entries whose names are too long for the wire, and says so: the list is then not all of the source.
+    pub fn drop_unsendable(&mut self, monitor: &Monitor) {
+        if self.entries.iter().all(codec::fits) {
+            return;
+        }
+        self.complete = false;
+        self.retain(|entry| {
+            if !codec::fits(entry) {
+                let longest = format!("a path or link target of more than {} bytes cannot be sent", codec::MAX_PATH);
+                monitor.failed("list", entry.path(), &longest);
+            }
+            codec::fits(entry)
+        });
+    }
+
+    /// Keeps some entries, each with the root that it was found below.
+    fn retain(&mut self, mut keep: impl FnMut(&Entry) -> bool) {
+        let mut roots = self.roots.iter_mut().peekable();
+        let (mut index, mut kept) = (0, 0);
+        self.entries.retain(|entry| {
+            while let Some(root) = roots.next_if(|root| root.first == index) {
+                root.first = kept;
+            }
+            let keep = keep(entry);
+            index += 1;
+            kept += usize::from(keep);
+            keep
+        });
+        roots.for_each(|root| root.first = kept);
+    }
+
+    fn digest_all(&mut self, seed: u64, monitor: &Monitor) {
+        for index in 0..self.entries.len() {
+            if !self.entries[index].is_file() {
+                continue;
+            }
+            match self.open(index).and_then(|file| digest(file, seed)) {
+                Ok(digest) => self.entries[index].digest = Some(digest),
+                // Without a digest the receiver takes the contents to differ, and the transfer reports the error.
+                Err(error) => {
+                    monitor.detail(1, &format!("cannot hash {}: {error}", self.entries[index].path().display()))
+                }
+            }
+        }
+    }
+
+    fn root_of(&self, index: usize) -> &Root {
+        let after = self.roots.partition_point(|root| root.first <= index);
+        &self.roots[after.saturating_sub(1)]
+    }
+
+    /// Opens the regular file at `index` for reading.
+    ///
+    /// # Errors
+    /// The system's; also when something else than a regular file stands there by now.
+    pub fn open(&self, index: usize) -> io::Result<File> {
+        self.root_of(index).tree.open_file(self.entries[index].relative())
+    }
+}
+
+/// Splits a source into the directory to open and the name to start at: `.` where the contents are meant.
+fn split(path: &Path) -> (PathBuf, PathBuf) {
+    let here = PathBuf::from(".");
+    if location::copies_contents(path) {
+        let root = if path.as_os_str().is_empty() { here.clone() } else { path.to_path_buf() };
+        return (root, here);
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(here, Path::to_path_buf);
+    (parent, PathBuf::from(path.file_name().unwrap_or(OsStr::new("."))))
+}
+
+/// The path that rules with the `/` modifier match against; one that cannot be resolved is taken as it is.
+pub fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// Says, as rsync says it, that an entry of a kind that the options leave out is passed over. It stays in the list.
+fn mention_skipped(entry: &Entry, options: &Options, monitor: &Monitor) {
+    if !options.selects(&entry.kind) {
+        monitor.warn(ExitCode::Ok, &format!("skipping non-regular file {}", entry.relative().display()));
+    }
+}
+
+/// Reports that an entry's contents cannot be read after all, and says as what: vanished, or an error.
+pub fn unreadable(entry: &Entry, error: &io::Error, monitor: &Monitor) -> ExitCode {
+    let path = entry.path();
+    if error.kind() == io::ErrorKind::NotFound {
+        monitor.warn(ExitCode::Vanished, &format!("{} vanished before it was read", path.display()));
+        return ExitCode::Vanished;
+    }
+    monitor.failed("read", path, error);
+    ExitCode::Partial
+}
+
+/// The digest of a file's contents.
+///
+/// # Errors
+/// Those of reading it.
+pub fn digest(mut file: File, seed: u64) -> io::Result<Digest> {
+    let mut hasher = Hasher::new(seed);
+    let mut buffer = vec![0; HASH_BUFFER];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
