@@ -1,0 +1,403 @@
+//! The two directions of a session's link as queues of messages: roles are plain blocking code, the link is not.
+//!
+//! Two tasks stand between: one reads frames, one writes them. The rule that keeps a session from locking up is here:
+//! the task that reads never waits for the one that writes. A sender's inbox takes whatever comes (it is bounded by what
+//! the sender asked for, and by `INBOX_LIMIT` against a peer that does not care), so a receiver can always get rid of
+//! its answers; a receiver's inbox holds `RECEIVE_BUDGET` bytes and then lets the link wait for the disk.
+
+use std::io::IoSlice;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use async_compression::tokio::bufread::ZstdDecoder;
+use async_compression::tokio::write::ZstdEncoder;
+use async_compression::{Level, zstd::DParameter};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::io::{InspectReader, InspectWriter};
+
+use crate::error::{Error, ExitCode, Result};
+use crate::events::Monitor;
+use crate::protocol::buffers::Buffers;
+use crate::protocol::frame::{Frame, RawFrame, is_hangup, read_frame};
+use crate::protocol::hello::Clock;
+use crate::protocol::message::{Message, Report, Role, code};
+use crate::transport::Link;
+
+/// Bytes of frames that wait to be written before a role that sends more has to wait.
+const SEND_BUDGET: usize = 4 << 20;
+/// Bytes of frames that wait for a receiver before the link has to.
+const RECEIVE_BUDGET: usize = 4 << 20;
+/// Bytes of unread answers at which a sender gives its peer up: no signature or list of decisions is near it.
+const INBOX_LIMIT: usize = 512 << 20;
+/// Frames that are written with one call, at most.
+const WRITE_BATCH: usize = 64;
+/// What `read` asks the link for at once.
+const READ_BUFFER: usize = 256 << 10;
+/// Keepalives are sent this often on a silent link, or three times within a shorter timeout.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// Largest zstd window that a peer may make us allocate: 8 MiB.
+const ZSTD_WINDOW_LOG: u32 = 23;
+/// zstd's own default: the level whose speed suits a link.
+const ZSTD_LEVEL: i32 = 3;
+
+/// What crossed the link, in frames and in bytes as the link carried them (compressed ones, with `-z`).
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Frames written.
+    pub frames_out: AtomicU64,
+    /// Frames read.
+    pub frames_in: AtomicU64,
+    /// Bytes written.
+    pub wire_out: AtomicU64,
+    /// Bytes read.
+    pub wire_in: AtomicU64,
+}
+
+/// What a channel needs to know of its session.
+pub struct Settings {
+    /// Our role.
+    pub role: Role,
+    /// Longest silence that is borne.
+    pub timeout: Option<Duration>,
+    /// Whether both directions are zstd streams from here on.
+    pub compress: bool,
+    /// Where received entries are said to be.
+    pub root: PathBuf,
+}
+
+/// What the peer says, in order.
+pub struct Inbox {
+    frames: mpsc::UnboundedReceiver<Result<RawFrame>>,
+    budget: Arc<Semaphore>,
+    bounded: bool,
+    root: PathBuf,
+    monitor: Arc<Monitor>,
+    ended: bool,
+}
+
+/// What we say, in order. Clones speak into the same link, which ends when the last of them is gone.
+#[derive(Clone)]
+pub struct Outbox(Arc<Speaker>);
+
+/// An outbox that does not keep the link open.
+#[derive(Clone)]
+pub struct WeakOutbox(Weak<Speaker>);
+
+struct Speaker {
+    frames: mpsc::UnboundedSender<Frame>,
+    room: Arc<Semaphore>,
+    buffers: Mutex<Buffers>,
+    runtime: Handle,
+}
+
+/// Puts a session's queues before a link whose greeting is over. Must be called within a runtime.
+pub fn open(
+    link: Link,
+    settings: Settings,
+    monitor: Arc<Monitor>,
+    traffic: Arc<Traffic>,
+) -> (Inbox, Outbox, tokio::task::JoinHandle<()>) {
+    let bounded = settings.role == Role::Receiver;
+    let (into_inbox, inbox_frames) = mpsc::unbounded_channel();
+    let (into_link, outbox_frames) = mpsc::unbounded_channel();
+    let budget = Arc::new(Semaphore::new(if bounded { RECEIVE_BUDGET } else { INBOX_LIMIT }));
+    let room = Arc::new(Semaphore::new(SEND_BUDGET));
+    let (reader, writer) = streams(link, settings.compress, &traffic);
+    let reading = Reading {
+        bounded,
+        timeout: settings.timeout,
+        budget: budget.clone(),
+        room: room.clone(),
+        traffic: traffic.clone(),
+    };
+    tokio::spawn(reading.run(reader, into_inbox));
+    let beat = settings.timeout.map_or(KEEPALIVE, |timeout| KEEPALIVE.min(timeout / 3));
+    let writing = tokio::spawn(write_frames(writer, outbox_frames, room.clone(), beat, traffic));
+    let inbox = Inbox { frames: inbox_frames, budget, bounded, root: settings.root, monitor, ended: false };
+    let speaker = Speaker { frames: into_link, room, buffers: Mutex::default(), runtime: Handle::current() };
+    (inbox, Outbox(Arc::new(speaker)), writing)
+}
+
+type Source = Box<dyn AsyncRead + Send + Unpin>;
+type Sink = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// The link's directions, counted next to the link and, if asked, compressed within that.
+fn streams(link: Link, compress: bool, traffic: &Arc<Traffic>) -> (Source, Sink) {
+    let (counts_in, counts_out) = (traffic.clone(), traffic.clone());
+    let reader = InspectReader::new(link.reader, move |bytes| {
+        counts_in.wire_in.fetch_add(bytes.len() as u64, Relaxed);
+    });
+    let writer = InspectWriter::new(link.writer, move |bytes| {
+        counts_out.wire_out.fetch_add(bytes.len() as u64, Relaxed);
+    });
+    let reader = BufReader::with_capacity(READ_BUFFER, reader);
+    if !compress {
+        return (Box::new(reader), Box::new(writer));
+    }
+    let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG)];
+    (
+        Box::new(ZstdDecoder::with_params(reader, &window)),
+        Box::new(ZstdEncoder::with_quality(writer, Level::Precise(ZSTD_LEVEL))),
+    )
+}
+
+struct Reading {
+    bounded: bool,
+    timeout: Option<Duration>,
+    budget: Arc<Semaphore>,
+    room: Arc<Semaphore>,
+    traffic: Arc<Traffic>,
+}
+
+impl Reading {
+    /// Reads to the end of the link. A role that waits to send to a peer which is gone or silent is then let go.
+    async fn run(self, link: Source, inbox: mpsc::UnboundedSender<Result<RawFrame>>) {
+        let room = self.room.clone();
+        self.read_all(link, inbox).await;
+        room.close();
+    }
+
+    async fn read_all(self, mut link: Source, inbox: mpsc::UnboundedSender<Result<RawFrame>>) {
+        let mut buffers = Buffers::default();
+        loop {
+            let frame = match read_frame(&mut link, self.timeout, |len| buffers.take(len)).await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => {
+                    let _ = inbox.send(Err(Error::Disconnected));
+                    return;
+                }
+                Err(error) => {
+                    let _ = inbox.send(Err(error));
+                    return;
+                }
+            };
+            self.traffic.frames_in.fetch_add(1, Relaxed);
+            if frame.code == code::KEEPALIVE {
+                buffers.give_back(frame.payload);
+                continue;
+            }
+            let admitted = self.admit(&frame).await;
+            let refused = admitted.is_err();
+            if inbox.send(admitted.map(|()| frame)).is_err() || refused {
+                return;
+            }
+        }
+    }
+
+    async fn admit(&self, frame: &RawFrame) -> Result<()> {
+        let weight = weight(frame);
+        if self.bounded {
+            // Only a role that is gone closes the budget; its inbox refuses the frame next.
+            self.budget.acquire_many(weight).await.map_err(|_| Error::Disconnected)?.forget();
+        } else {
+            let permits = self.budget.try_acquire_many(weight);
+            permits.map_err(|_| Error::Stream("more answers than were asked for".into()))?.forget();
+        }
+        Ok(())
+    }
+}
+
+/// What a frame costs of a budget: its bytes and something for being there.
+fn weight(frame: &RawFrame) -> u32 {
+    (frame.payload.len() + 64) as u32
+}
+
+async fn write_frames(
+    mut link: Sink,
+    mut frames: mpsc::UnboundedReceiver<Frame>,
+    room: Arc<Semaphore>,
+    beat: Duration,
+    traffic: Arc<Traffic>,
+) {
+    let clock = Clock::start();
+    let mut buffers = Buffers::default();
+    let mut batch = Vec::with_capacity(WRITE_BATCH);
+    loop {
+        match tokio::time::timeout(beat, frames.recv_many(&mut batch, WRITE_BATCH)).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(_) => batch.push(Message::Keepalive { timestamp: clock.micros() }.encode(&mut buffers)),
+        }
+        let size: usize = batch.iter().map(Frame::len).sum();
+        if write_batch(&mut link, &batch).await.is_err() {
+            // The reader will say why: a peer that is gone has closed that direction as well.
+            room.close();
+            return;
+        }
+        traffic.frames_out.fetch_add(batch.len() as u64, Relaxed);
+        room.add_permits(size);
+        for frame in batch.drain(..) {
+            buffers.give_back(frame.head);
+        }
+    }
+    let _ = link.shutdown().await;
+}
+
+async fn write_batch(link: &mut Sink, batch: &[Frame]) -> std::io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = batch
+        .iter()
+        .flat_map(|frame| [IoSlice::new(&frame.head), IoSlice::new(&frame.body)])
+        .filter(|slice| !slice.is_empty())
+        .collect();
+    let mut rest = &mut slices[..];
+    while !rest.is_empty() {
+        match link.write_vectored(rest).await? {
+            0 => return Err(std::io::ErrorKind::WriteZero.into()),
+            count => IoSlice::advance_slices(&mut rest, count),
+        }
+    }
+    link.flush().await
+}
+
+impl Outbox {
+    /// Sends a message; waits while too much is under way.
+    ///
+    /// # Errors
+    /// [`Error::Disconnected`] once the link cannot be written; the inbox knows more.
+    pub fn send(&self, message: &Message) -> Result<()> {
+        let frame = self.encode(message);
+        let size = frame.len() as u32;
+        let permits = match self.0.room.try_acquire_many(size) {
+            Ok(permits) => permits,
+            Err(tokio::sync::TryAcquireError::Closed) => return Err(Error::Disconnected),
+            Err(tokio::sync::TryAcquireError::NoPermits) => {
+                self.0.runtime.block_on(self.0.room.acquire_many(size)).map_err(|_| Error::Disconnected)?
+            }
+        };
+        permits.forget();
+        self.0.frames.send(frame).map_err(|_| Error::Disconnected)
+    }
+
+    /// Queues a last message without waiting for room: for an error that ends the session.
+    pub fn send_last(&self, message: &Message) {
+        let _ = self.0.frames.send(self.encode(message));
+    }
+
+    /// For those who may outlive the session.
+    pub fn downgrade(&self) -> WeakOutbox {
+        WeakOutbox(Arc::downgrade(&self.0))
+    }
+
+    fn encode(&self, message: &Message) -> Frame {
+        let mut buffers = self.0.buffers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        message.encode(&mut buffers)
+    }
+}
+
+impl WeakOutbox {
+    /// The outbox, while the session lasts.
+    pub fn upgrade(&self) -> Option<Outbox> {
+        self.0.upgrade().map(Outbox)
+    }
+}
+
+impl Inbox {
+    /// The next message that a role has to deal with. The peer's warnings go to the monitor on the way.
+    ///
+    /// # Errors
+    /// What ended the link, what the peer said before it gave up, or what is wrong with its message.
+    pub fn recv(&mut self) -> Result<Message> {
+        loop {
+            let frame = match self.frames.blocking_recv() {
+                Some(frame) => frame,
+                None => return Err(Error::Disconnected),
+            };
+            if let Some(message) = self.take(frame)? {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// The next message if it is there already.
+    ///
+    /// # Errors
+    /// As [`Inbox::recv`].
+    pub fn try_recv(&mut self) -> Result<Option<Message>> {
+        while let Ok(frame) = self.frames.try_recv() {
+            if let Some(message) = self.take(frame)? {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, frame: Result<RawFrame>) -> Result<Option<Message>> {
+        let frame = frame.inspect_err(|_| self.ended = true)?;
+        self.budget.add_permits(weight(&frame) as usize);
+        match Message::decode(&frame, &self.root)? {
+            Message::Error(report) => self.hear(report).map(|()| None),
+            Message::Progress { entries, bytes } => {
+                self.monitor.detail(2, &format!("the other end has seen {entries} entries, {bytes} bytes"));
+                Ok(None)
+            }
+            message => Ok(Some(message)),
+        }
+    }
+
+    fn hear(&mut self, report: Report) -> Result<()> {
+        let text = printable(&report.text);
+        if report.fatal {
+            self.ended = true;
+            return Err(Error::Peer { code: report.code, text });
+        }
+        self.monitor.warn(report.code, &text);
+        Ok(())
+    }
+
+    /// What ended the link, or what the peer said before it went: a better reason than that it cannot be written.
+    pub fn last_words(&mut self) -> Option<Error> {
+        let patience = Duration::from_secs(2);
+        let deadline = std::time::Instant::now() + patience;
+        while !self.ended && std::time::Instant::now() < deadline {
+            match self.try_recv() {
+                Ok(Some(_)) => {}
+                Ok(None) if self.frames.is_closed() => return None,
+                Ok(None) => std::thread::sleep(Duration::from_millis(5)),
+                Err(error) => return Some(error),
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        if self.bounded {
+            self.budget.close();
+        }
+    }
+}
+
+/// A peer's words with everything that could steer a terminal escaped.
+pub fn printable(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).chars().flat_map(escape_control).collect()
+}
+
+fn escape_control(c: char) -> impl Iterator<Item = char> {
+    let escaped = (c.is_control()).then(|| c.escape_default());
+    let plain = escaped.is_none().then_some(c);
+    escaped.into_iter().flatten().chain(plain)
+}
+
+/// The report that an error of ours makes at the other end.
+pub fn fatal(error: &Error) -> Message {
+    Message::Error(Report { fatal: true, code: error.exit_code(), text: error.to_string().into_bytes() })
+}
+
+/// Whether an error only says that the link is gone, so that the peer's last words may tell more.
+pub fn is_link_failure(error: &Error) -> bool {
+    match error {
+        Error::Disconnected => true,
+        Error::Link { source, .. } => is_hangup(source),
+        _ => false,
+    }
+}
+
+/// A warning of a server, for the client to tell its user.
+pub fn warning(code: ExitCode, text: &str) -> Message {
+    Message::Error(Report { fatal: false, code, text: text.as_bytes().to_vec() })
+}

@@ -1,0 +1,177 @@
+//! Sessions over the in-memory link: both roles in one process, no other process and no network.
+//!
+//! Every kind of session runs over a link that holds 4 KiB and takes its time: whoever waits for the wrong thing hangs
+//! here. Round trips are counted exactly, since they repeat exactly.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::transport::memory;
+
+struct Deaf;
+
+impl Events for Deaf {
+    fn event(&self, _: &Event<'_>) {}
+}
+
+/// A source and a destination, and the options of an archive.
+struct Trees {
+    dir: TempDir,
+    options: Options,
+}
+
+impl Trees {
+    fn new() -> Trees {
+        let dir = TempDir::new().expect("a temporary directory");
+        fs::create_dir(dir.path().join("source")).expect("a directory");
+        let options = Options {
+            recursive: true,
+            links: true,
+            perms: true,
+            times: true,
+            timeout: Some(Duration::from_secs(60)),
+            ..Options::default()
+        };
+        Trees { dir, options }
+    }
+
+    fn file(&self, name: &str, contents: &[u8]) {
+        let path = self.dir.path().join("source").join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        fs::write(path, contents).expect("a file");
+    }
+
+    fn path(&self, name: &str) -> Vec<u8> {
+        self.dir.path().join(name).as_os_str().as_bytes().to_vec()
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.dir.path().join("destination").join(name)).expect(name)
+    }
+
+    /// Runs a session; `role` is the client's.
+    fn sync(&self, role: Role, link: fn() -> (Link, Link)) -> Outcome {
+        let request = Request {
+            role,
+            options: self.options.clone(),
+            sources: vec![self.path("source/")],
+            destination: self.path("destination"),
+        };
+        runtime().block_on(async {
+            let (near, far) = link();
+            let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
+            let (outcome, served) = tokio::join!(client(near, request, monitor.clone()), server(far));
+            assert_eq!(served.expect("the server ends well"), ExitCode::Ok);
+            assert_eq!(monitor.exit_code(), ExitCode::Ok);
+            outcome.expect("the client ends well")
+        })
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn quick() -> (Link, Link) {
+    memory::pair(1 << 20)
+}
+
+/// 4 KiB each way, 50 ms one way: what the design promises to survive.
+fn narrow() -> (Link, Link) {
+    memory::pair_with_latency(4 << 10, Duration::from_millis(50))
+}
+
+fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..len).map(|_| random.u8(..)).collect()
+}
+
+#[test]
+fn every_kind_of_session_ends_over_a_link_of_4_kib_and_50_ms() {
+    for role in [Role::Sender, Role::Receiver] {
+        for compress in [false, true] {
+            let mut trees = Trees::new();
+            trees.options.compress = compress;
+            for index in 0..20 {
+                trees.file(&format!("d{}/f{index}", index % 3), &noise(index * 700, index as u64));
+            }
+            let mut large = noise(300_000, 99);
+            trees.file("large", &large);
+            trees.sync(role, narrow);
+            assert_eq!(trees.read("large"), large);
+            large[150_000] ^= 1;
+            large.extend_from_slice(b"more");
+            trees.file("large", &large);
+            let outcome = trees.sync(role, narrow);
+            assert_eq!(trees.read("large"), large);
+            assert!(outcome.ours.matched > 290_000, "{:?}", outcome.ours);
+            fs::remove_file(trees.dir.path().join("source/d1/f1")).expect("removed");
+            trees.options.delete = true;
+            trees.sync(role, narrow);
+            assert!(!trees.dir.path().join("destination/d1/f1").exists());
+        }
+    }
+}
+
+#[test]
+fn round_trips_are_those_of_eight_files_under_way() {
+    for role in [Role::Sender, Role::Receiver] {
+        let trees = Trees::new();
+        for index in 0..20 {
+            trees.file(&format!("f{index:02}"), &noise(5000, index));
+        }
+        // Greeting, list, three times eight files, end.
+        assert_eq!(trees.sync(role, quick).ours.round_trips, 1 + 1 + 3 + 1);
+        assert_eq!(trees.sync(role, quick).ours.round_trips, 1 + 1 + 1, "nothing to send");
+        trees.file("f00", &noise(5001, 50));
+        // A delta takes two: one for the signature.
+        assert_eq!(trees.sync(role, quick).ours.round_trips, 1 + 1 + 2 + 1);
+    }
+}
+
+#[test]
+fn an_unchanged_tree_sends_no_contents() {
+    let trees = Trees::new();
+    trees.file("a/b", b"contents");
+    let first = trees.sync(Role::Sender, quick);
+    assert_eq!(first.theirs.map(|theirs| (theirs.literal, theirs.created)), Some((8, 3)));
+    let second = trees.sync(Role::Sender, quick);
+    let theirs = second.theirs.expect("a server that received says what it did");
+    assert_eq!((theirs.literal, theirs.created, theirs.updated, theirs.unchanged), (0, 0, 0, 3));
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let mut trees = Trees::new();
+    trees.file("a", b"contents");
+    trees.options.dry_run = true;
+    let outcome = trees.sync(Role::Sender, quick);
+    assert_eq!(outcome.theirs.map(|theirs| theirs.created), Some(2));
+    assert!(!Path::new(&trees.dir.path().join("destination")).exists());
+}
+
+#[test]
+fn a_file_larger_than_any_queue_arrives_whole() {
+    for compress in [false, true] {
+        let mut trees = Trees::new();
+        trees.options.compress = compress;
+        let large = noise(20 << 20, 7);
+        trees.file("large", &large);
+        trees.sync(Role::Sender, quick);
+        assert!(trees.read("large") == large);
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_ends_the_server() {
+    runtime().block_on(async {
+        let (near, far) = quick();
+        drop(near);
+        assert!(matches!(server(far).await, Err(Error::Disconnected | Error::Link { .. })));
+    });
+}

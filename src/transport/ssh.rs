@@ -1,0 +1,145 @@
+//! The client's link to another machine: a remote shell (`ssh` unless told otherwise) that runs `sy --server` there.
+//!
+//! What goes to the remote shell is the user's own `--sy-path` and the word `--server`, nothing else: sources,
+//! destination and options travel in SESSION_START, so no name of a file ever meets a shell.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+
+use super::Link;
+use crate::error::{Error, Result};
+
+/// Once the link has ended, how long the remote shell may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long a remote shell that is not wanted any more may take to go by itself.
+const LEAVING: Duration = Duration::from_millis(500);
+
+/// How to reach the other end.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    /// The remote shell and its arguments.
+    pub shell: Vec<OsString>,
+    /// `[user@]host`, as the remote shell takes it.
+    pub host: OsString,
+    /// The command that is `sy` over there: for the remote shell to interpret, so that `sudo sy` works as in rsync.
+    pub sy_path: OsString,
+}
+
+/// A running remote shell.
+pub struct RemoteShell {
+    child: Child,
+    remote: Remote,
+}
+
+/// Splits a command as `--rsh` and `SY_RSH` give it: at blanks, with quotes.
+///
+/// # Errors
+/// [`Error::Usage`] for an open quote or an empty command.
+pub fn split_command(command: &str) -> Result<Vec<OsString>> {
+    let words = shell_words::split(command)
+        .map_err(|error| Error::Usage(format!("the remote shell {command:?} is not a command: {error}")))?;
+    if words.is_empty() {
+        return Err(Error::Usage("the remote shell is an empty command".into()));
+    }
+    Ok(words.into_iter().map(OsString::from).collect())
+}
+
+impl RemoteShell {
+    /// Starts the remote shell.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when it cannot be run here.
+    pub fn start(remote: &Remote) -> Result<(RemoteShell, Link)> {
+        let mut child = Command::new(&remote.shell[0])
+            .args(&remote.shell[1..])
+            .arg(&remote.host)
+            .arg(server_command(&remote.sy_path))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| cannot_run(&remote.shell[0], &error))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(Error::Start("the remote shell has no standard input and output".into()));
+        };
+        super::widen(&input);
+        super::widen(&output);
+        Ok((RemoteShell { child, remote: remote.clone() }, Link::new(output, input)))
+    }
+
+    /// Waits for the remote shell to end, but not for ever.
+    pub async fn wait(&mut self) -> Option<ExitStatus> {
+        tokio::time::timeout(LAST_WORDS, self.child.wait()).await.ok()?.ok()
+    }
+
+    /// Why nothing came over the link: what the remote shell's exit status says about it.
+    pub async fn explain(&mut self) -> Error {
+        let status = self.wait().await;
+        let host = self.remote.host.to_string_lossy();
+        let command = self.remote.sy_path.to_string_lossy();
+        Error::Start(match status.and_then(|status| status.code()) {
+            Some(127) => format!(
+                "there is no `{command}` on {host}: install sy there (`cargo install sy`, or copy this program), or say where \
+                 it is with --sy-path=/path/to/sy"
+            ),
+            Some(126) => {
+                format!("`{command}` on {host} cannot be run: is it a program for that machine? (see --sy-path)")
+            }
+            Some(255) => format!("could not connect to {host}: {} failed", self.remote.shell[0].display()),
+            Some(code) => format!("`{command} --server` on {host} ended with status {code} before it said anything"),
+            None => format!("`{command} --server` on {host} ended before it said anything"),
+        })
+    }
+}
+
+impl Drop for RemoteShell {
+    /// A remote shell that is still there is asked to go before it is killed: it may have to give the terminal its echo
+    /// back.
+    fn drop(&mut self) {
+        let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid as i32)) else { return };
+        let _ = kill_process(pid, Signal::TERM);
+        let deadline = Instant::now() + LEAVING;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.child.start_kill();
+    }
+}
+
+/// `sy_path` as the user wrote it, then our own word.
+fn server_command(sy_path: &OsStr) -> OsString {
+    let mut command = sy_path.to_os_string();
+    command.push(" --server");
+    command
+}
+
+fn cannot_run(program: &OsStr, error: &io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "; install an ssh client, or name the remote shell with -e",
+        _ => "",
+    };
+    Error::Start(format!("failed to run the remote shell {}: {error}{hint}", program.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_shell_is_split_at_blanks_outside_quotes() {
+        assert_eq!(
+            split_command("ssh -p 22 -o 'ProxyCommand=a b'").unwrap(),
+            ["ssh", "-p", "22", "-o", "ProxyCommand=a b"]
+        );
+        assert!(split_command("ssh 'x").is_err());
+        assert!(split_command("  ").is_err());
+    }
+}
