@@ -1,0 +1,292 @@
+//! The command line as typed: every flag with its short help, long help and value in one place. No meaning yet: which of
+//! two flags that undo each other was given last, and what is implied by what, is `config`'s.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgAction, Parser, Subcommand};
+
+const SELECTION: &str = "What is copied";
+const ATTRIBUTES: &str = "What is kept";
+const COMPARISON: &str = "What is taken to differ";
+const WRITING: &str = "How it is written";
+const CONNECTION: &str = "Other machines";
+const OUTPUT: &str = "Output";
+
+/// Syncs file trees, on one machine or between two over ssh, as rsync does.
+///
+/// A SRC with a trailing slash means its contents, one without means itself. With none of -a -r -l -p -t -g -o -D -d
+/// given, sy means -a.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sy",
+    version,
+    long_version = super::version::long(),
+    disable_help_flag = true,
+    disable_help_subcommand = true,
+    // As in rsync: what is said twice is said.
+    args_override_self = true,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    override_usage = "sy [OPTION]... SRC... DST\n       sy [OPTION]... SRC... [USER@]HOST:DST\n       sy [OPTION]... [USER@]HOST:SRC... DST\n       sy <phases|completions|man|daemon> ...",
+    after_help = "A directory whose name is that of a command (phases, completions, man, daemon) is given as ./NAME.",
+)]
+pub struct Args {
+    /// Sources, then the destination; one side may be on another machine
+    #[arg(value_name = "PATH", required = true, num_args = 1.., value_hint = clap::ValueHint::AnyPath)]
+    pub paths: Vec<OsString>,
+
+    /// Another command than a sync
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Archive: -rlptgoD, which is also what none of them means
+    #[arg(short, long, help_heading = SELECTION)]
+    pub archive: bool,
+    /// Descend into directories
+    #[arg(short, long, help_heading = SELECTION)]
+    pub recursive: bool,
+    /// Copy directories without descending into them
+    #[arg(short, long, help_heading = SELECTION)]
+    pub dirs: bool,
+    /// Copy symbolic links as symbolic links
+    #[arg(short, long, help_heading = SELECTION)]
+    pub links: bool,
+    /// Copy device nodes (as root) and special files
+    #[arg(short = 'D', help_heading = SELECTION)]
+    pub devices_and_specials: bool,
+    /// Copy device nodes (as root)
+    #[arg(long, help_heading = SELECTION)]
+    pub devices: bool,
+    /// Copy FIFOs and sockets
+    #[arg(long, help_heading = SELECTION)]
+    pub specials: bool,
+    /// Keep hard links between the files that are copied
+    #[arg(short = 'H', long, help_heading = SELECTION)]
+    pub hard_links: bool,
+    /// Do not cross into other file systems
+    #[arg(short = 'x', long, help_heading = SELECTION)]
+    pub one_file_system: bool,
+    /// Leave out what matches
+    #[arg(long, value_name = "PATTERN", action = ArgAction::Append, help_heading = SELECTION)]
+    pub exclude: Vec<OsString>,
+    /// Leave out what matches a pattern of a file
+    #[arg(long, value_name = "FILE", action = ArgAction::Append, help_heading = SELECTION)]
+    pub exclude_from: Vec<PathBuf>,
+    /// Keep in what matches and would be left out by a later pattern
+    #[arg(long, value_name = "PATTERN", action = ArgAction::Append, help_heading = SELECTION)]
+    pub include: Vec<OsString>,
+    /// Keep in what matches a pattern of a file
+    #[arg(long, value_name = "FILE", action = ArgAction::Append, help_heading = SELECTION)]
+    pub include_from: Vec<PathBuf>,
+    /// Add a rule of rsync's filter language; the first that matches counts
+    #[arg(short = 'f', long, value_name = "RULE", action = ArgAction::Append, help_heading = SELECTION)]
+    pub filter: Vec<OsString>,
+
+    /// Keep permissions
+    #[arg(short, long, help_heading = ATTRIBUTES)]
+    pub perms: bool,
+    /// Keep modification times
+    #[arg(short, long, help_heading = ATTRIBUTES)]
+    pub times: bool,
+    /// Keep the group
+    #[arg(short, long, help_heading = ATTRIBUTES)]
+    pub group: bool,
+    /// Keep the owner (as root)
+    #[arg(short, long, help_heading = ATTRIBUTES)]
+    pub owner: bool,
+    /// Do not translate owners and groups by their names
+    #[arg(long, help_heading = ATTRIBUTES)]
+    pub numeric_ids: bool,
+
+    /// Compare contents, not size and time
+    #[arg(short, long, help_heading = COMPARISON)]
+    pub checksum: bool,
+    /// Leave files alone that are newer at the destination
+    #[arg(short, long, help_heading = COMPARISON)]
+    pub update: bool,
+    /// Take files to differ even if size and time agree
+    #[arg(short = 'I', long, help_heading = COMPARISON)]
+    pub ignore_times: bool,
+    /// Compare sizes alone
+    #[arg(long, help_heading = COMPARISON)]
+    pub size_only: bool,
+    /// Create nothing at the destination
+    #[arg(long, alias = "ignore-non-existing", help_heading = COMPARISON)]
+    pub existing: bool,
+    /// Update nothing at the destination
+    #[arg(long, help_heading = COMPARISON)]
+    pub ignore_existing: bool,
+
+    /// Say what would be done, and do nothing
+    #[arg(short = 'n', long, help_heading = WRITING)]
+    pub dry_run: bool,
+    /// Delete what the source does not have
+    ///
+    /// Only in directories that the source has, never what a filter rule protects, and not at all if the source could
+    /// not be read completely.
+    #[arg(long, alias = "del", help_heading = WRITING)]
+    pub delete: bool,
+    /// Copy whole files, without the delta algorithm (on one machine this is what is done anyway)
+    #[arg(short = 'W', long, help_heading = WRITING)]
+    pub whole_file: bool,
+    /// Turn runs of zeros into holes
+    #[arg(short = 'S', long, help_heading = WRITING)]
+    pub sparse: bool,
+    /// Write into files under their own names, not beside them
+    ///
+    /// An interrupted run then leaves them half-written.
+    #[arg(long, help_heading = WRITING)]
+    pub inplace: bool,
+    /// Keep what arrived of a file when interrupted, for the next run to build on
+    ///
+    /// It is kept as `.NAME.sy-partial` beside the file, never under the file's own name.
+    #[arg(long, help_heading = WRITING)]
+    pub partial: bool,
+
+    /// Run COMMAND to reach the other machine [default: $SY_RSH, $RSYNC_RSH or ssh]
+    #[arg(short = 'e', long, value_name = "COMMAND", value_parser = NonEmptyStringValueParser::new(), help_heading = CONNECTION)]
+    pub rsh: Option<String>,
+    /// The command that is sy on the other machine, as its shell takes it [default: sy]
+    #[arg(long, alias = "rsync-path", value_name = "COMMAND", help_heading = CONNECTION)]
+    pub sy_path: Option<OsString>,
+    /// Compress the connection (zstd)
+    #[arg(short = 'z', long, help_heading = CONNECTION)]
+    pub compress: bool,
+    /// Give up when the other end is silent for so long; 0: never [default: 300]
+    #[arg(long, value_name = "SECONDS", help_heading = CONNECTION)]
+    pub timeout: Option<u64>,
+
+    /// Say more: names; twice: reasons and measurements
+    #[arg(short, long, action = ArgAction::Count, help_heading = OUTPUT)]
+    pub verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, help_heading = OUTPUT)]
+    pub quiet: bool,
+    /// List what changes and why, in rsync's eleven letters; twice: what does not, too
+    #[arg(short, long, action = ArgAction::Count, help_heading = OUTPUT)]
+    pub itemize_changes: u8,
+    /// Print numbers for people: 1.23M
+    #[arg(short, long, help_heading = OUTPUT)]
+    pub human_readable: bool,
+    /// Show how far it got (on a terminal)
+    #[arg(long, help_heading = OUTPUT)]
+    pub progress: bool,
+    /// The same as --partial --progress
+    #[arg(short = 'P', help_heading = OUTPUT)]
+    pub partial_progress: bool,
+    /// Print counts at the end
+    #[arg(long, help_heading = OUTPUT)]
+    pub stats: bool,
+    /// Print one JSON object per event on standard output, and nothing else there
+    #[arg(long, conflicts_with_all = ["itemize_changes", "stats", "quiet"], help_heading = OUTPUT)]
+    pub json: bool,
+    /// Write what both ends counted to FILE, as one JSON object
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub stats_file: Option<PathBuf>,
+    /// Print help: -h alone in short, --help at length
+    #[arg(long, action = ArgAction::HelpLong, help_heading = OUTPUT)]
+    pub help: Option<bool>,
+
+    /// What takes an option back: the later of the two counts
+    #[command(flatten)]
+    pub negations: Negations,
+}
+
+/// `--no-OPTION` for each option that -a implies or that has a default.
+#[derive(Debug, clap::Args)]
+#[allow(missing_docs)]
+pub struct Negations {
+    #[arg(long, alias = "no-r", hide = true)]
+    pub no_recursive: bool,
+    #[arg(long, alias = "no-l", hide = true)]
+    pub no_links: bool,
+    #[arg(long, alias = "no-p", hide = true)]
+    pub no_perms: bool,
+    #[arg(long, alias = "no-t", hide = true)]
+    pub no_times: bool,
+    #[arg(long, alias = "no-g", hide = true)]
+    pub no_group: bool,
+    #[arg(long, alias = "no-o", hide = true)]
+    pub no_owner: bool,
+    #[arg(long = "no-D", hide = true)]
+    pub no_devices_and_specials: bool,
+    #[arg(long, hide = true)]
+    pub no_devices: bool,
+    #[arg(long, hide = true)]
+    pub no_specials: bool,
+    #[arg(long, alias = "no-H", hide = true)]
+    pub no_hard_links: bool,
+    #[arg(long, alias = "no-d", hide = true)]
+    pub no_dirs: bool,
+    #[arg(long, alias = "no-x", hide = true)]
+    pub no_one_file_system: bool,
+    #[arg(long, alias = "no-c", hide = true)]
+    pub no_checksum: bool,
+    #[arg(long, alias = "no-u", hide = true)]
+    pub no_update: bool,
+    #[arg(long, alias = "no-W", hide = true)]
+    pub no_whole_file: bool,
+    #[arg(long, alias = "no-S", hide = true)]
+    pub no_sparse: bool,
+    #[arg(long, hide = true)]
+    pub no_inplace: bool,
+    #[arg(long, hide = true)]
+    pub no_partial: bool,
+    #[arg(long, alias = "no-z", hide = true)]
+    pub no_compress: bool,
+    #[arg(long, alias = "no-i", hide = true)]
+    pub no_itemize_changes: bool,
+    #[arg(long, alias = "no-h", hide = true)]
+    pub no_human_readable: bool,
+    #[arg(long, hide = true)]
+    pub no_progress: bool,
+    #[arg(long, alias = "no-v", hide = true)]
+    pub no_verbose: bool,
+}
+
+/// Commands other than a sync.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the optimization phases and whether this build has them
+    Phases {
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// The persistent server
+    #[command(hide = true)]
+    Daemon {
+        /// Its own command line
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_visible_option_has_help_and_a_heading() {
+        for arg in Args::command().get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_positional()) {
+            assert!(arg.get_help().is_some(), "{}", arg.get_id());
+            assert!(arg.get_help_heading().is_some() || arg.get_id() == "version", "{}", arg.get_id());
+        }
+    }
+}

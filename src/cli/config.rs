@@ -1,0 +1,341 @@
+//! The command line resolved: what is implied and taken back is settled, locations are parsed, contradictions refused.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, FromArgMatches};
+
+use super::args::Args;
+use crate::error::{Error, Result};
+use crate::filter::{self, Action, Filter};
+use crate::location::Location;
+use crate::options::Options;
+use crate::transport::ssh::{self, Remote};
+
+/// Longest silence of a peer that is borne unless told otherwise. Keepalives flow every few seconds, so it only ever
+/// ends what is dead.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What is to be done, and what is to be said of it.
+#[derive(Debug)]
+pub struct Config {
+    /// What both ends need to know.
+    pub options: Options,
+    /// Which machines take part.
+    pub transfer: Transfer,
+    /// What is printed.
+    pub output: Output,
+}
+
+/// Where the two trees are.
+#[derive(Debug)]
+pub enum Transfer {
+    /// Both here.
+    Local {
+        /// Paths as typed.
+        sources: Vec<Vec<u8>>,
+        /// Path as typed.
+        destination: Vec<u8>,
+    },
+    /// From here to there.
+    Push {
+        /// Paths as typed.
+        sources: Vec<Vec<u8>>,
+        /// The other machine.
+        remote: Remote,
+        /// Path as typed after the colon.
+        destination: Vec<u8>,
+    },
+    /// From there to here.
+    Pull {
+        /// The other machine.
+        remote: Remote,
+        /// Paths as typed after the colons.
+        sources: Vec<Vec<u8>>,
+        /// Path as typed.
+        destination: Vec<u8>,
+    },
+}
+
+/// What is printed.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// How often `-v`.
+    pub verbose: u8,
+    /// `-q`.
+    pub quiet: bool,
+    /// How often `-i`.
+    pub itemize: u8,
+    /// `-h`.
+    pub human: bool,
+    /// `--progress`.
+    pub progress: bool,
+    /// `--stats`.
+    pub stats: bool,
+    /// `--json`.
+    pub json: bool,
+    /// `--stats-file`.
+    pub stats_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Resolves what was typed.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what contradicts itself or cannot be.
+    pub fn resolve(matches: &ArgMatches) -> Result<Config> {
+        let args = Args::from_arg_matches(matches).map_err(|error| Error::Usage(error.to_string()))?;
+        let mut locations = args.paths.iter().map(parse_location).collect::<Result<Vec<_>>>()?;
+        let destination = locations
+            .pop()
+            .filter(|_| !locations.is_empty())
+            .ok_or_else(|| Error::Usage("a sync needs a source and a destination: sy [OPTION]... SRC... DST".into()))?;
+        let mut options = options(&args, matches)?;
+        if options.delete && !options.recursive && !options.dirs {
+            return Err(Error::Usage("--delete does not work without -r or -d".into()));
+        }
+        let transfer = transfer(&args, locations, destination)?;
+        let local = matches!(transfer, Transfer::Local { .. });
+        let flags = Flags { matches };
+        options.whole_file = flags.on(&["whole_file"], &["no_whole_file"]) || (local && !flags.given("no_whole_file"));
+        Ok(Config { options, transfer, output: output(args, &flags) })
+    }
+}
+
+/// Which of the flags that undo each other was given last.
+struct Flags<'a> {
+    matches: &'a ArgMatches,
+}
+
+impl Flags<'_> {
+    fn given(&self, id: &str) -> bool {
+        self.matches.value_source(id) == Some(ValueSource::CommandLine)
+    }
+
+    fn last(&self, ids: &[&str]) -> Option<usize> {
+        ids.iter().filter(|id| self.given(id)).filter_map(|id| self.matches.indices_of(id)?.max()).max()
+    }
+
+    fn on(&self, yes: &[&str], no: &[&str]) -> bool {
+        self.last(yes) > self.last(no)
+    }
+
+    /// For what -a implies, and what the absence of all of its parts implies as well.
+    fn archived(&self, implied: bool, yes: &[&str], no: &[&str]) -> bool {
+        let yes = self.last(yes).max(self.last(&["archive"]));
+        yes > self.last(no) || (implied && self.last(no).is_none())
+    }
+}
+
+fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
+    let flags = Flags { matches };
+    let parts = [
+        "archive",
+        "recursive",
+        "links",
+        "perms",
+        "times",
+        "group",
+        "owner",
+        "devices_and_specials",
+        "devices",
+        "specials",
+        "dirs",
+    ];
+    let implied = !parts.iter().any(|part| flags.given(part));
+    let archived = |yes: &[&str], no: &[&str]| flags.archived(implied, yes, no);
+    Ok(Options {
+        recursive: archived(&["recursive"], &["no_recursive"]),
+        links: archived(&["links"], &["no_links"]),
+        perms: archived(&["perms"], &["no_perms"]),
+        times: archived(&["times"], &["no_times"]),
+        group: archived(&["group"], &["no_group"]),
+        owner: archived(&["owner"], &["no_owner"]),
+        devices: archived(&["devices_and_specials", "devices"], &["no_devices_and_specials", "no_devices"]),
+        specials: archived(&["devices_and_specials", "specials"], &["no_devices_and_specials", "no_specials"]),
+        hard_links: flags.on(&["hard_links"], &["no_hard_links"]),
+        dirs: flags.on(&["dirs"], &["no_dirs"]),
+        one_file_system: flags.on(&["one_file_system"], &["no_one_file_system"]),
+        checksum: flags.on(&["checksum"], &["no_checksum"]),
+        update: flags.on(&["update"], &["no_update"]),
+        whole_file: false,
+        ignore_times: args.ignore_times,
+        size_only: args.size_only,
+        existing: args.existing,
+        ignore_existing: args.ignore_existing,
+        delete: args.delete,
+        sparse: flags.on(&["sparse"], &["no_sparse"]),
+        inplace: flags.on(&["inplace"], &["no_inplace"]),
+        partial: flags.on(&["partial", "partial_progress"], &["no_partial"]),
+        numeric_ids: args.numeric_ids,
+        dry_run: args.dry_run,
+        compress: flags.on(&["compress"], &["no_compress"]),
+        timeout: match args.timeout {
+            None => Some(DEFAULT_TIMEOUT),
+            Some(0) => None,
+            Some(seconds) => Some(Duration::from_secs(seconds)),
+        },
+        filters: filters(matches)?,
+    })
+}
+
+/// All filter rules in the order in which they were typed, whichever option brought them.
+fn filters(matches: &ArgMatches) -> Result<Vec<Vec<u8>>> {
+    let mut typed: Vec<(usize, Vec<Vec<u8>>)> = Vec::new();
+    for id in ["exclude", "include", "filter", "exclude_from", "include_from"] {
+        let values = matches.get_raw(id).into_iter().flatten();
+        for (index, value) in matches.indices_of(id).into_iter().flatten().zip(values) {
+            typed.push((index, rules_of(id, value)?));
+        }
+    }
+    typed.sort_by_key(|(index, _)| *index);
+    let rules: Vec<Vec<u8>> = typed.into_iter().flat_map(|(_, rules)| rules).collect();
+    let rules = filter::expand(&rules).map_err(usage)?;
+    Filter::parse(&rules).map_err(usage)?;
+    Ok(rules)
+}
+
+fn rules_of(id: &str, value: &OsStr) -> Result<Vec<Vec<u8>>> {
+    Ok(match id {
+        "exclude" => vec![filter::from_exclude(value.as_bytes())],
+        "include" => vec![filter::from_include(value.as_bytes())],
+        "exclude_from" => filter::from_file(value.as_ref(), Action::Exclude).map_err(usage)?,
+        "include_from" => filter::from_file(value.as_ref(), Action::Include).map_err(usage)?,
+        _ => vec![value.as_bytes().to_vec()],
+    })
+}
+
+fn usage(error: impl std::fmt::Display) -> Error {
+    Error::Usage(error.to_string())
+}
+
+fn parse_location(typed: &OsString) -> Result<Location> {
+    if typed.is_empty() {
+        return Err(Error::Usage(
+            "an empty path is neither a source nor a destination (the current directory is .)".into(),
+        ));
+    }
+    Location::parse(typed).map_err(usage)
+}
+
+fn transfer(args: &Args, sources: Vec<Location>, destination: Location) -> Result<Transfer> {
+    let remote = |host| Ok(Remote { shell: shell(args)?, host, sy_path: sy_path(args) });
+    let bytes = |path: PathBuf| path.into_os_string().into_vec();
+    let (hosts, sources): (Vec<Option<OsString>>, Vec<Vec<u8>>) = sources
+        .into_iter()
+        .map(|source| match source {
+            Location::Local(path) => (None, bytes(path)),
+            Location::Remote { user_host, path } => (Some(user_host), bytes(path)),
+        })
+        .unzip();
+    let host = hosts.first().cloned().flatten();
+    if hosts.iter().any(|other| *other != host) {
+        return Err(Error::Usage("all sources must be on one machine".into()));
+    }
+    match (host, destination) {
+        (None, Location::Local(path)) => Ok(Transfer::Local { sources, destination: bytes(path) }),
+        (None, Location::Remote { user_host, path }) => {
+            Ok(Transfer::Push { sources, remote: remote(user_host)?, destination: bytes(path) })
+        }
+        (Some(host), Location::Local(path)) => {
+            Ok(Transfer::Pull { remote: remote(host)?, sources, destination: bytes(path) })
+        }
+        (Some(_), Location::Remote { .. }) => {
+            Err(Error::Usage("source and destination cannot both be remote: run sy on one of the two machines".into()))
+        }
+    }
+}
+
+fn shell(args: &Args) -> Result<Vec<OsString>> {
+    let from_environment = || ["SY_RSH", "RSYNC_RSH"].into_iter().find_map(|name| std::env::var(name).ok());
+    let command = args.rsh.clone().or_else(from_environment).unwrap_or_else(|| "ssh".into());
+    ssh::split_command(&command)
+}
+
+fn sy_path(args: &Args) -> OsString {
+    args.sy_path.clone().unwrap_or_else(|| "sy".into())
+}
+
+fn output(args: Args, flags: &Flags<'_>) -> Output {
+    let counted = |count: u8, yes: &str, no: &str| if flags.on(&[yes], &[no]) { count } else { 0 };
+    Output {
+        verbose: counted(args.verbose, "verbose", "no_verbose"),
+        quiet: args.quiet,
+        itemize: counted(args.itemize_changes, "itemize_changes", "no_itemize_changes"),
+        human: flags.on(&["human_readable"], &["no_human_readable"]),
+        progress: flags.on(&["progress", "partial_progress"], &["no_progress"]),
+        stats: args.stats,
+        json: args.json,
+        stats_file: args.stats_file,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn config(line: &str) -> Result<Config> {
+        let words = std::iter::once("sy").chain(line.split_whitespace());
+        Config::resolve(&Args::command().try_get_matches_from(words).expect(line))
+    }
+
+    fn options(line: &str) -> Options {
+        config(&format!("{line} a b")).expect(line).options
+    }
+
+    fn archive() -> Options {
+        options("-a")
+    }
+
+    #[test]
+    fn none_of_the_parts_of_archive_means_archive() {
+        assert_eq!(options("-v"), archive());
+        assert_eq!(options("-rlptgoD"), archive());
+        assert_eq!(options("-c"), Options { checksum: true, ..archive() });
+        let plain = options("-r");
+        assert!(plain.recursive && !plain.times && !plain.links && !plain.perms);
+    }
+
+    #[test]
+    fn the_later_of_an_option_and_its_negation_counts() {
+        assert_eq!(options("-a --no-o"), Options { owner: false, ..archive() });
+        assert_eq!(options("--no-o"), Options { owner: false, ..archive() });
+        assert_eq!(options("--no-o -a"), archive());
+        assert_eq!(options("-a --no-D --specials"), Options { devices: false, ..archive() });
+        assert!(!options("-z --no-z").compress && options("--no-z -z").compress);
+    }
+
+    #[test]
+    fn files_are_whole_on_one_machine_and_deltas_between_two() {
+        assert!(options("-a").whole_file && !options("-a --no-whole-file").whole_file);
+        assert!(!config("-a a h:b").unwrap().options.whole_file);
+        assert!(config("-aW a h:b").unwrap().options.whole_file);
+    }
+
+    #[test]
+    fn filters_keep_the_order_in_which_they_were_typed() {
+        let rules = options("--include=*.rs --exclude=* --filter=P_x --include=z").filters;
+        assert_eq!(rules, [&b"+ *.rs"[..], b"- *", b"P_x", b"+ z"]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for line in
+            ["-a a", "-a h:a g:b", "-a h:a b c", "-a h:a b g:c d", "-a --filter=frobnicate a b", "-t --delete a b"]
+        {
+            assert!(matches!(config(line), Err(Error::Usage(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_silent_is_not_waited_for_for_ever_unless_told_to() {
+        assert_eq!(options("-a").timeout, Some(DEFAULT_TIMEOUT));
+        assert_eq!(options("-a --timeout=5").timeout, Some(Duration::from_secs(5)));
+        assert_eq!(options("-a --timeout=0").timeout, None);
+    }
+}

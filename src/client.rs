@@ -1,0 +1,90 @@
+//! A client's sync with another machine, and what surrounds any sync of a client: the runtime and the signals.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::{Error, ExitCode, Result};
+use crate::events::Monitor;
+use crate::protocol::hello::Silence;
+use crate::session::{self, Outcome, Request};
+use crate::transport::ssh::{Remote, RemoteShell};
+use crate::tree::place;
+
+/// How long an interrupted sync may take to clean up.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Syncs with the other machine.
+///
+/// # Errors
+/// What kept the session from starting, or ended it early.
+pub async fn run(remote: &Remote, request: Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
+    let (mut shell, link) = RemoteShell::start(remote)?;
+    match session::client(link, request, monitor.clone()).await {
+        Ok(outcome) => {
+            // The other end has said all it had to say; its exit status would add nothing.
+            shell.wait().await;
+            Ok(outcome)
+        }
+        Err(Silence::Ended) => Err(shell.explain().await),
+        Err(Silence::Error(error)) => Err(error),
+    }
+}
+
+/// Runs `work` to its end, with `beside` going on next to it. A signal ends it early: what is half-written goes first.
+///
+/// # Errors
+/// The work's own; [`Error::Interrupted`] after SIGINT, SIGTERM or SIGHUP.
+pub fn block_on<T>(beside: impl Future<Output = ()>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Start(format!("failed to start the runtime: {error}")))?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = work => result,
+            () = beside => Err(Error::Interrupted),
+            result = interrupted() => result,
+        }
+    });
+    if matches!(result, Err(Error::Interrupted)) {
+        give_up_in(PATIENCE);
+        place::abandon_all();
+    }
+    // Threads that wait for a disk or a peer are not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// Lets us open as many files as we may: each source keeps one. Where the system has another idea it stays as it is.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Ends the process after `patience`, come what may: cleaning up may wait for a dead disk, a last word for a reader who
+/// does not read.
+fn give_up_in(patience: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(patience);
+        std::process::exit(ExitCode::Interrupted as i32);
+    });
+}
+
+/// Waits for a signal that asks us to stop.
+async fn interrupted<T>() -> Result<T> {
+    let listen = |kind| signal(kind).map_err(|error| Error::Start(format!("failed to listen for signals: {error}")));
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Err(Error::Interrupted)
+}
