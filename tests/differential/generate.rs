@@ -1,0 +1,343 @@
+//! Random cases: a source, a destination that has seen better days, and options that both tools have.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use fastrand::Rng;
+
+use crate::harness::tree::{Node, Spec};
+use crate::harness::{Tree, is_root, noise};
+
+/// What one case consists of. The source is at `source`, each tool's destination at `TOOL/destination`.
+pub struct Case {
+    pub source: Tree,
+    /// `None`: not there yet.
+    pub destination: Option<Tree>,
+    /// What planted links lead to, beside the destination.
+    pub outside: Tree,
+    pub options: Vec<String>,
+    pub sources: Vec<String>,
+    /// Below the tool's directory.
+    pub target: String,
+}
+
+/// Sizes on both sides of every limit that matters: none, a delta's least, a block, a piece, a frame.
+const SIZES: [usize; 10] = [0, 1, 100, 699, 700, 4095, 4096, 9000, 65_537, 200_000];
+
+impl Case {
+    pub fn generate(seed: u64) -> Case {
+        let rng = &mut Rng::with_seed(seed);
+        let options = options(rng);
+        let has = |wanted| options.iter().any(|option| option == wanted);
+        let filtered = options.iter().any(|option| option.contains("clude="));
+        let mut maker = Maker {
+            rng,
+            coarse: has("-u"),
+            keeps_dirs: has("--ignore-existing"),
+            unlinked: has("--inplace") || (has("-H") && filtered),
+        };
+        let source = maker.source();
+        // Of a root that does not exist and may not be made, rsync says in a dry run what it does not say otherwise.
+        let needed = has("-n") && has("--existing");
+        let destination = (needed || maker.rng.u8(..5) > 0).then(|| maker.destination(&source));
+        let (sources, target) = maker.paths(&source, &options);
+        let outside = Tree::new().file("kept", "outside").file("sub/kept", "outside too").mode(0o600);
+        Case { source, destination, outside, options, sources, target }
+    }
+}
+
+fn options(rng: &mut Rng) -> Vec<String> {
+    let mut options: Vec<&str> = match rng.u8(..6) {
+        0 => vec![rng.choice(["-r", "-rl", "-rt", "-rp", "-rlt", "-rltp", "-rlptD"]).expect("a few")],
+        _ => vec!["-a"],
+    };
+    let mut sometimes = |one_in: u8, option: &'static str| {
+        if rng.u8(..one_in) == 0 {
+            options.push(option);
+        }
+    };
+    for option in ["--no-l", "--no-p", "--no-t", "--no-g", "--no-o", "--no-D"] {
+        sometimes(16, option);
+    }
+    for option in ["-c", "-u", "-I", "-S", "--size-only", "-x", "--inplace", "-n"] {
+        sometimes(9, option);
+    }
+    for option in ["--existing", "--ignore-existing"] {
+        sometimes(14, option);
+    }
+    for option in ["-H", "--numeric-ids", "--delete"] {
+        sometimes(3, option);
+    }
+    sometimes(6, "--no-whole-file");
+    sometimes(8, "-W");
+    let filters = [
+        "--exclude=*b*",
+        "--include=*a*",
+        "--exclude=/d1/",
+        "--exclude=d?/*c",
+        "--include=*/",
+        "--exclude=**/f1",
+        "--exclude=l*",
+    ];
+    for option in filters {
+        sometimes(16, option);
+    }
+    // With -H it depends on which name of a file is looked at first what these spare, and where --existing meets another
+    // type rsync removes that and makes nothing.
+    let spares = options.iter().any(|option| matches!(*option, "-u" | "--size-only" | "--existing"));
+    options.retain(|option| *option != "-H" || !spares);
+    options.into_iter().map(String::from).collect()
+}
+
+struct Maker<'a> {
+    rng: &'a mut Rng,
+    /// Times differ by whole ten seconds or not at all: `-u` of rsync looks at seconds only.
+    coarse: bool,
+    /// No directory becomes something else: with `--ignore-existing` rsync leaves that and yet works below it, or rather
+    /// beyond it where it is a link. sy lets all of it be.
+    keeps_dirs: bool,
+    /// The destination has no hard links: with `--inplace` a write into one name changes another, and what is made of that
+    /// depends on when the other is looked at. And with -H it depends on the choice of the first name whether one that is
+    /// left out is changed with those that are not.
+    unlinked: bool,
+}
+
+impl Maker<'_> {
+    fn one_in(&mut self, count: u32) -> bool {
+        self.rng.u32(..count) == 0
+    }
+
+    fn source(&mut self) -> Tree {
+        let mut tree = Tree::new();
+        self.attributes(&mut tree, Path::new("."));
+        let mut dirs = vec![PathBuf::new()];
+        for number in 0..self.rng.usize(1..26) {
+            let parent = dirs[self.rng.usize(..dirs.len())].clone();
+            let path = parent.join(self.name(number));
+            if tree.entries.contains_key(&path) {
+                continue;
+            }
+            let node = self.node(&tree);
+            if node == Node::Dir && path.components().count() < 5 {
+                dirs.push(path.clone());
+            }
+            tree = tree.put(&path, node);
+            self.attributes(&mut tree, &path);
+        }
+        tree
+    }
+
+    fn name(&mut self, number: usize) -> OsString {
+        let plain = ["a", "b", "abc", "f1", "d1", "d2", "l1", "c", "zc"];
+        let odd: [&[u8]; 14] = [
+            b" ",
+            b"two words",
+            b"'",
+            b"\"q\"",
+            b"line\nbreak",
+            b"-rf",
+            b"--delete",
+            b"\xff\xfe",
+            b".dot",
+            b"...",
+            b"$(x)`y`",
+            b"*",
+            b"[a]\\",
+            "ä".as_bytes(),
+        ];
+        match self.rng.u8(..10) {
+            0 => OsString::from_vec(self.rng.choice(odd).expect("a few").to_vec()),
+            1 if number.is_multiple_of(5) => "n".repeat(255).into(),
+            2 | 3 => format!("{}{number}", self.rng.choice(plain).expect("a few")).into(),
+            _ => self.rng.choice(plain).expect("a few").into(),
+        }
+    }
+
+    fn node(&mut self, tree: &Tree) -> Node {
+        match self.rng.u8(..20) {
+            0..=4 => Node::Dir,
+            5 | 6 => Node::Symlink(self.link_target(tree)),
+            7 => Node::Fifo,
+            8 if is_root() => Node::CharDevice(self.rng.u64(1..3), self.rng.u64(3..5)),
+            9 | 10 => match self.linkable(tree) {
+                Some(path) => Node::HardLink(path),
+                None => self.file(),
+            },
+            _ => self.file(),
+        }
+    }
+
+    fn file(&mut self) -> Node {
+        let len = match self.rng.u8(..4) {
+            0 => self.rng.usize(..200_000),
+            _ => *self.rng.choice(&SIZES).expect("a few"),
+        };
+        let mut bytes = noise(self.rng.u64(..4), len);
+        if self.one_in(4) && len > 10_000 {
+            bytes[2000..9000].fill(0);
+        }
+        Node::File(bytes)
+    }
+
+    /// A file that another name can be given to.
+    fn linkable(&mut self, tree: &Tree) -> Option<PathBuf> {
+        let files = tree.entries.iter().filter(|(_, spec)| matches!(spec.node, Node::File(_) | Node::Fifo));
+        let files: Vec<&PathBuf> = files.map(|(path, _)| path).collect();
+        self.rng.choice(files).cloned()
+    }
+
+    fn link_target(&mut self, tree: &Tree) -> PathBuf {
+        let any = self.rng.choice(tree.entries.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        match self.rng.u8(..5) {
+            0 => "/nowhere/at/all".into(),
+            1 => "dangling".into(),
+            2 => "..".into(),
+            3 => "/".into(),
+            _ => any,
+        }
+    }
+
+    fn attributes(&mut self, tree: &mut Tree, path: &Path) {
+        let mtime = self.mtime();
+        let Some(spec) = tree.entries.get_mut(path) else { return };
+        spec.mtime = mtime;
+        spec.mode = match (&spec.node, self.rng.u8(..12)) {
+            (Node::Symlink(_) | Node::HardLink(_), _) | (_, 0..=6) => None,
+            (Node::Dir, 7) => Some(0o1777),
+            (Node::Dir, 8) => Some(0o500),
+            (Node::Dir, 9) => Some(0o2755),
+            (_, 7) => Some(0o4755),
+            (_, 8) => Some(0o000),
+            (_, 9) => Some(0o200),
+            (Node::Dir, 10) => Some(0o700),
+            (_, 10) => Some(0o2711),
+            _ => Some(0o600 | self.rng.u32(..0o100)),
+        };
+        if !is_root() {
+            // What its owner cannot read is for `failures`: the two tools notice it at different moments. What only lacks
+            // the right to search rsync takes to be closed, sy not if it is empty.
+            let least = match spec.node {
+                Node::Dir if path == Path::new(".") => 0o700,
+                Node::Dir => 0o500,
+                _ => 0o400,
+            };
+            spec.mode = spec.mode.map(|mode| mode | least);
+        }
+        if is_root() && !matches!(spec.node, Node::HardLink(_)) && self.rng.u8(..4) == 0 {
+            spec.owner = Some((*self.rng.choice(&[0, 1, 1000, 65_534]).expect("a few"), self.rng.u32(..3)));
+        }
+    }
+
+    fn mtime(&mut self) -> (i64, u32) {
+        let secs = 1_600_000_000 + 10 * self.rng.i64(0..4);
+        // Never a whole second: to sy that may be the same time on a coarser file system, to rsync it is another.
+        let nanos = if self.coarse { 5 } else { *self.rng.choice(&[5, 999_999_999]).expect("a few") };
+        (secs, nanos)
+    }
+
+    /// An earlier copy of the source with edits, losses, additions, and other things in the places of some entries.
+    fn destination(&mut self, source: &Tree) -> Tree {
+        let mut tree = Tree::new();
+        for (path, spec) in &source.entries {
+            let below_a_dir = path.ancestors().skip(1).all(|parent| {
+                parent.as_os_str().is_empty() || tree.entries.get(parent).is_some_and(|spec| spec.node == Node::Dir)
+            });
+            if !below_a_dir || self.one_in(6) && path != Path::new(".") {
+                continue;
+            }
+            if let Some(spec) = self.aged(&tree, path, spec) {
+                tree.entries.insert(path.clone(), spec);
+            }
+        }
+        for number in 0..self.rng.usize(..6) {
+            let dirs = tree.entries.iter().filter(|(_, spec)| spec.node == Node::Dir).map(|(path, _)| path.clone());
+            let parent = self.rng.choice(dirs.collect::<Vec<_>>()).filter(|path| path != Path::new("."));
+            let path = parent.unwrap_or_default().join(format!("extra{number}"));
+            let node = Some(self.node(&tree)).filter(|node| !matches!(node, Node::HardLink(_)));
+            tree = tree.put(&path, node.unwrap_or_else(|| self.file()));
+            self.attributes(&mut tree, &path);
+        }
+        if self.unlinked {
+            let links = tree.entries.values_mut().filter(|spec| matches!(spec.node, Node::HardLink(_)));
+            links.for_each(|spec| spec.node = self.file());
+        }
+        tree
+    }
+
+    /// What became of one entry of the source.
+    fn aged(&mut self, tree: &Tree, path: &Path, spec: &Spec) -> Option<Spec> {
+        let mut spec = spec.clone();
+        if path == Path::new(".") {
+            return Some(spec);
+        }
+        if let Node::HardLink(first) = &spec.node
+            && !tree.entries.get(first).is_some_and(|first| matches!(first.node, Node::File(_) | Node::Fifo))
+        {
+            spec = Spec::new(self.file());
+        }
+        match self.rng.u8(..12) {
+            0 | 1 => {
+                if let Node::File(bytes) = &mut spec.node {
+                    self.edit(bytes);
+                }
+                spec.mtime = self.mtime();
+            }
+            2 => spec.mtime = self.mtime(),
+            3 => spec.mode = Some(0o700 | self.rng.u32(..0o100)),
+            4 | 5 if self.keeps_dirs && spec.node == Node::Dir => {}
+            4 => spec = Spec::new(self.planted(path)),
+            5 => spec = Spec::new(self.node(tree)),
+            _ => {}
+        }
+        if matches!(spec.node, Node::Symlink(_) | Node::HardLink(_)) {
+            spec.mode = None;
+        }
+        Some(spec)
+    }
+
+    fn edit(&mut self, bytes: &mut Vec<u8>) {
+        let at = self.rng.usize(..=bytes.len());
+        match self.rng.u8(..4) {
+            0 => bytes.truncate(at),
+            1 => bytes.extend_from_slice(b"appended"),
+            2 => drop(bytes.splice(at..at, *b"inserted")),
+            _ => bytes[at..].iter_mut().take(20).for_each(|byte| *byte = !*byte),
+        }
+    }
+
+    /// A link that leads out of the destination.
+    fn planted(&mut self, path: &Path) -> Node {
+        let mut target = PathBuf::new();
+        (0..path.components().count()).for_each(|_| target.push(".."));
+        target.push("outside");
+        if self.one_in(2) {
+            target.push(*self.rng.choice(&["kept", "sub", "missing"]).expect("a few"));
+        }
+        Node::Symlink(target)
+    }
+
+    /// Sources and target on the command line.
+    fn paths(&mut self, source: &Tree, options: &[String]) -> (Vec<String>, String) {
+        let text = |path: &Path| Some(format!("source/{}", path.to_str()?));
+        let names = |wanted: fn(&Node) -> bool| {
+            let entries = source.entries.iter().filter(|(path, spec)| path != &Path::new(".") && wanted(&spec.node));
+            // A line break in an argument is for the tests that look at arguments.
+            entries.filter_map(|(path, _)| text(path)).filter(|path| !path.contains('\n')).collect::<Vec<_>>()
+        };
+        let file = self.rng.choice(names(|node| matches!(node, Node::File(_))));
+        let dirs = names(|node| *node == Node::Dir);
+        match (self.rng.u8(..12), file) {
+            (0, Some(file)) => (vec![file], "new name".into()),
+            (1, Some(file)) if !options.iter().any(|option| option.starts_with("--delete")) => {
+                (vec![file], "destination/".into())
+            }
+            (2, _) => (vec!["source".into()], "destination".into()),
+            (3 | 4, _) if self.keeps_dirs => (vec!["source/".into()], "destination".into()),
+            (3, Some(file)) if dirs.len() > 1 => (vec![dirs[0].clone(), dirs[1].clone(), file], "destination".into()),
+            (4, _) if !dirs.is_empty() => (vec![format!("{}/", dirs[0]), "source/".into()], "destination".into()),
+            (5, _) => (vec!["source/.".into()], "destination/".into()),
+            _ => (vec!["source/".into()], "destination".into()),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The standing differential test: `sy` and `rsync` are given the same random trees and options, and must agree on the
+//! resulting tree, the exit code and the lines of `-i`.
+//!
+//! `SY_SEED=N` repeats the case that a failure names; `SY_CASES=N` is how many are tried in each way (a soak: 10000).
+
+mod generate;
+mod normalize;
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::harness::process::{Finished, Program};
+use crate::harness::{STAND_IN, SY, Sandbox, Snapshot, Way, rsync};
+use generate::Case;
+
+/// Cases in each way unless `SY_CASES` says otherwise.
+const CASES: u64 = 150;
+
+#[test]
+fn sy_and_rsync_agree_local() {
+    agree(Way::Local);
+}
+
+#[test]
+fn sy_and_rsync_agree_delta() {
+    agree(Way::Delta);
+}
+
+#[test]
+fn sy_and_rsync_agree_push() {
+    agree(Way::Push);
+}
+
+#[test]
+fn sy_and_rsync_agree_pull() {
+    agree(Way::Pull);
+}
+
+fn agree(way: Way) {
+    let number =
+        |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("SY_SEED and SY_CASES are numbers"));
+    if let Some(seed) = number("SY_SEED") {
+        if let Some(text) = disagreement(way, seed) {
+            panic!("{way:?}, SY_SEED={seed}: {text}");
+        }
+        return;
+    }
+    let first = fastrand::u64(..1 << 48);
+    let failures: Vec<String> = (first..first + number("SY_CASES").unwrap_or(CASES))
+        .filter_map(|seed| Some(format!("{way:?}, SY_SEED={seed}: {}", disagreement(way, seed)?)))
+        .collect();
+    assert!(failures.is_empty(), "{} cases:\n{}", failures.len(), failures[..failures.len().min(5)].join("\n\n"));
+}
+
+/// What sy and rsync disagree on in one case, if anything.
+fn disagreement(way: Way, seed: u64) -> Option<String> {
+    let case = Case::generate(seed);
+    let sandbox = Sandbox::new(way);
+    sandbox.write_source(&case.source);
+    for tool in ["sy", "rsync"] {
+        std::fs::create_dir(sandbox.path(tool)).expect("a directory for each tool");
+        case.outside.write(&sandbox.path(tool).join("outside"));
+        if let Some(tree) = &case.destination {
+            tree.write(&sandbox.path(tool).join("destination"));
+        }
+    }
+    let source = Snapshot::of(&sandbox.source());
+    let begun = SystemTime::now();
+    let theirs = run_rsync(&case, &sandbox);
+    let linked = case.options.iter().any(|option| option == "-H");
+    if linked && theirs.stderr.contains("could not make way") {
+        // The other names of a file then fail with the one that cannot be made, if rsync chose that one as the first.
+        return None;
+    }
+    let ours = run_sy(&case, &sandbox);
+    let mut lines = Vec::new();
+    if ours.status.code() != theirs.status.code() {
+        lines.push(format!("exit {:?}, rsync {:?}", ours.status.code(), theirs.status.code()));
+    }
+    let after = |tool: &str| normalize::tree(Snapshot::of(&sandbox.path(tool)), begun, &case);
+    lines.extend(after("sy").differences(&after("rsync")));
+    lines.extend(normalize::differences(&ours, &theirs, &case));
+    lines
+        .extend(Snapshot::of(&sandbox.source()).differences(&source).into_iter().map(|line| format!("source: {line}")));
+    if lines.is_empty() {
+        return None;
+    }
+    let shown = lines[..lines.len().min(12)].join("\n");
+    Some(format!("{}\n{shown}\n{}\n{}", case.options.join(" "), ours.told(), theirs.told()))
+}
+
+fn run_rsync(case: &Case, sandbox: &Sandbox) -> Finished {
+    // sy compares nanoseconds. rsync does so only if told to; seconds alone miss two edits in one second.
+    let window =
+        if case.options.iter().any(|option| option == "-u") { "--modify-window=0" } else { "--modify-window=-1" };
+    // With incremental recursion rsync 3.5.0 fails on some hard links across directories ("gnum precedes flist start").
+    let program = Program::new(rsync()).args(["-i", "--no-inc-recursive", window]).args(&case.options);
+    located(program, case, |path| path.into(), "rsync").current_dir(sandbox.path("")).run()
+}
+
+fn run_sy(case: &Case, sandbox: &Sandbox) -> Finished {
+    let program = Program::sy(&["-i"]).args(&case.options);
+    let program = match sandbox.way {
+        Way::Local => program,
+        // An option that the case may have as well; the later counts.
+        Way::Delta => program.arg("--no-whole-file"),
+        Way::Push | Way::Pull => program.args(["-e", STAND_IN, "--sy-path", SY]),
+    };
+    let remote = |path: &str| format!("host:{path}");
+    match sandbox.way {
+        Way::Pull => program.args(case.sources.iter().map(|path| remote(path))).arg(format!("sy/{}", case.target)),
+        Way::Push => program.args(&case.sources).arg(remote(&format!("sy/{}", case.target))),
+        _ => located(program, case, |path| path.into(), "sy"),
+    }
+    .current_dir(sandbox.path(""))
+    .run()
+}
+
+fn located(program: Program, case: &Case, source: impl Fn(&str) -> String, tool: &str) -> Program {
+    program.args(case.sources.iter().map(|path| source(path))).arg(Path::new(tool).join(&case.target))
+}

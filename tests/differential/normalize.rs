@@ -1,0 +1,114 @@
+//! What sy does otherwise than rsync on purpose, or what neither promises: taken out before the two are compared, each
+//! with its reason. Everything else must be equal.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sy::cli::itemize::printable;
+
+use super::generate::Case;
+use crate::harness::Snapshot;
+use crate::harness::process::Finished;
+use crate::harness::snapshot::Contents;
+use crate::harness::tree::Node;
+
+/// Makes two trees comparable.
+pub fn tree(mut tree: Snapshot, begun: SystemTime, case: &Case) -> Snapshot {
+    // A kernel's clock for files lags behind by a tick.
+    let begun = begun.duration_since(UNIX_EPOCH).unwrap_or_default() - Duration::from_millis(50);
+    let (keeps_times, keeps_modes) = (has(&case.options, 't'), has(&case.options, 'p'));
+    for (path, item) in &mut tree.items {
+        let mtime = Duration::new(item.mtime.0.max(0) as u64, item.mtime.1 as u32);
+        let is_dir = item.contents == Contents::Dir;
+        // Times since the case began are "now", whatever they are. Without -t a directory's time tells only whether
+        // something was made in it under a temporary name; that of the directory above the destination is nobody's.
+        if mtime >= begun || (is_dir && !keeps_times) || path.as_os_str() == "." {
+            item.mtime = (i64::MAX, 0);
+        }
+        // What is not kept, linked names have from whichever of them was there before.
+        if item.first_name.is_some() && !keeps_times {
+            item.mtime = (i64::MAX, 0);
+        }
+        if item.first_name.is_some() && !keeps_modes {
+            item.mode = 0;
+        }
+        if item.first_name.is_some() && !(has(&case.options, 'o') && has(&case.options, 'g')) {
+            item.owner = (0, 0);
+        }
+        if !keeps_modes && case.type_changed(path, &item.contents) {
+            // Without -p rsync gives a new file the mode of whatever stood there: 0777 after a link. sy takes it for new.
+            item.mode = 0;
+        }
+    }
+    tree
+}
+
+/// Whether an option that -a implies is in force.
+fn has(options: &[String], letter: char) -> bool {
+    options.iter().any(|option| option == "-a" || (!option.starts_with("--") && option.contains(letter)))
+        && !options.iter().any(|option| *option == format!("--no-{letter}"))
+}
+
+impl Case {
+    /// Whether a path below the tool's directory held something of another type before.
+    fn type_changed(&self, path: &Path, now: &Contents) -> bool {
+        let Ok(path) = path.strip_prefix("destination") else { return false };
+        let before = self.destination.as_ref().and_then(|tree| tree.entries.get(path));
+        before.is_some_and(|before| {
+            !matches!(
+                (&before.node, now),
+                (Node::File(_) | Node::HardLink(_), Contents::File { .. })
+                    | (Node::Dir, Contents::Dir)
+                    | (Node::Symlink(_), Contents::Symlink(_))
+                    | (Node::Fifo, Contents::Fifo)
+                    | (Node::CharDevice(..), Contents::Device(_))
+            )
+        })
+    }
+}
+
+/// Lines of `-i` that only one of the two printed.
+pub fn differences(ours: &Finished, theirs: &Finished, case: &Case) -> Vec<String> {
+    let (ours, theirs) = (lines(ours, case), lines(theirs, case));
+    let only = |who: &str, lines: &BTreeSet<String>, others: &BTreeSet<String>| -> Vec<String> {
+        lines.difference(others).map(|line| format!("only {who}: {line}")).collect()
+    };
+    [only("sy", &ours, &theirs), only("rsync", &theirs, &ours)].concat()
+}
+
+fn lines(finished: &Finished, case: &Case) -> BTreeSet<String> {
+    let linked = case.linked_names();
+    let text = String::from_utf8_lossy(&finished.stdout).into_owned();
+    let lines = text.lines().filter(|line| is_itemized(line));
+    // Which name of a file is made and which become links to it is each tool's choice: the trees must agree, no more.
+    lines
+        .filter(|line| !linked.iter().any(|name| line[12..].split(" => ").any(|part| part.ends_with(name))))
+        .map(direction)
+        .collect()
+}
+
+impl Case {
+    /// Last components of the names of files with several, where that matters.
+    fn linked_names(&self) -> Vec<String> {
+        if !self.options.iter().any(|option| option == "-H") {
+            return Vec::new();
+        }
+        let nodes = self.source.entries.iter().filter_map(|(path, spec)| match &spec.node {
+            Node::HardLink(first) => Some([path.clone(), first.clone()]),
+            _ => None,
+        });
+        nodes.flatten().filter_map(|path| Some(printable(Path::new(path.file_name()?)))).collect()
+    }
+}
+
+/// rsync says some of what sy complains of on standard output.
+fn is_itemized(line: &str) -> bool {
+    let mut letters = line.chars();
+    letters.next().is_some_and(|letter| "<>ch.*".contains(letter)) && line.as_bytes().get(11) == Some(&b' ')
+}
+
+/// rsync runs on one machine here, where everything is received; sy also pushes.
+fn direction(line: &str) -> String {
+    line.strip_prefix('<').map_or_else(|| line.to_string(), |rest| format!(">{rest}"))
+}

@@ -1,0 +1,11 @@
+//! The integration tests of `sy`: the built program against real trees, a real `rsync` and a real `sshd`.
+
+mod harness;
+
+mod basics;
+mod differential;
+mod failures;
+mod hostile;
+mod output;
+mod scale;
+mod ssh;

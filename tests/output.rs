@@ -1,0 +1,256 @@
+//! What is printed, and for whom: people, programs that read lines, programs that read JSON.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::process::{Finished, Program};
+use crate::harness::tree::name;
+use crate::harness::{SY, Sandbox, Tree, Way, noise, sync_test};
+
+fn some_tree() -> Tree {
+    let tree = Tree::new().file("edited", noise(1, 20_000)).file("same", "1").file(name(b"odd\n\xff\x1bname"), "2");
+    tree.file("dir/new", "3")
+        .symlink("link", "same")
+        .fifo("fifo")
+        .file("mode", "4")
+        .mode(0o600)
+        .hard_link("z linked", "same")
+}
+
+fn older() -> Tree {
+    let older =
+        Tree::new().file("edited", noise(1, 19_000)).mtime(5, 0).file("same", "1").file("mode", "4").mode(0o644);
+    older.file("extra", "5").file("extra dir/inside", "6")
+}
+
+fn events(finished: &Finished) -> Vec<Value> {
+    let parse = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+    finished.lines().iter().map(parse).collect()
+}
+
+sync_test!(json_is_one_object_a_line_and_nothing_else, |sandbox| {
+    sandbox.write_source(&some_tree());
+    sandbox.write_destination(&older());
+    let finished = sandbox.sync(&["-aH", "--delete", "--json", "-v", "--progress"]).ok();
+    let events = events(&finished);
+    for event in &events {
+        assert_eq!(event["v"], 1, "{event}");
+        assert!(["item", "deleted", "warning", "summary"].contains(&event["event"].as_str().unwrap()), "{event}");
+    }
+    let items = |action: &str| -> Vec<&Value> {
+        events
+            .iter()
+            .filter(|event| event["event"] == "item" && event["action"] == action)
+            .map(|event| &event["path"])
+            .collect()
+    };
+    assert_eq!(items("attributes").iter().filter(|path| **path == "mode").count(), 1);
+    assert_eq!(items("hard_link"), ["z linked"]);
+    let odd = events.iter().find(|event| !event["path_bytes"].is_null()).expect("a name that is no text");
+    let bytes: Vec<u8> = serde_json::from_value(odd["path_bytes"].clone()).unwrap();
+    assert_eq!(bytes, b"odd\n\xff\x1bname");
+    let deleted = events.iter().filter(|event| event["event"] == "deleted").count();
+    assert_eq!(deleted, 3);
+    let summary = events.last().unwrap();
+    assert_eq!((&summary["event"], &summary["exit_code"]), (&"summary".into(), &0.into()));
+    assert_eq!(summary["files"]["deleted"], 3);
+});
+
+sync_test!(json_tells_of_failures_too, |sandbox| {
+    let finished = sandbox.sync_paths(&["-a", "--json"], &["missing"], "destination").code(23);
+    let events = events(&finished);
+    assert!(events.iter().any(|event| event["event"] == "warning" && event["exit_code"] == 23), "{events:?}");
+    assert_eq!(events.last().unwrap()["exit_code"], 23);
+    fs::write(sandbox.path("file"), "x").unwrap();
+    sandbox.write_source(&Tree::new().file("f", "1"));
+    let finished = sandbox.sync_paths(&["-a", "--json"], &["source/"], "file").code(3);
+    let last: Value = serde_json::from_str(finished.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["exit_code"]), (&"error".into(), &3.into()));
+});
+
+sync_test!(itemized_lines_are_rsyncs, |sandbox| {
+    sandbox.write_source(&some_tree());
+    sandbox.write_destination(&older());
+    let finished = sandbox.sync(&["-aHi", "--delete"]).ok();
+    let mut lines = finished.lines();
+    lines.sort();
+    let sent = if sandbox.way == Way::Push { '<' } else { '>' };
+    let mut expected = vec![
+        "*deleting   extra".to_string(),
+        "*deleting   extra dir/".into(),
+        "*deleting   extra dir/inside".into(),
+        ".f...p..... mode".into(),
+        format!("{sent}f+++++++++ dir/new"),
+        format!("{sent}f+++++++++ odd\\#012\\#377\\#033name"),
+        format!("{sent}f.st...... edited"),
+        "cL+++++++++ link -> same".into(),
+        "cS+++++++++ fifo".into(),
+        "cd+++++++++ dir/".into(),
+        "hf+++++++++ z linked => same".into(),
+    ];
+    expected.sort();
+    assert_eq!(lines, expected);
+    let all = sandbox.sync(&["-aHii", "--delete"]).ok().lines();
+    assert_eq!(all.len(), sandbox.source_tree().items.len(), "{all:?}");
+    assert!(all.contains(&".f          edited".into()) && all.contains(&".d          dir/".into()), "{all:?}");
+});
+
+sync_test!(verbose_names_what_changes_and_quiet_says_nothing, |sandbox| {
+    sandbox.write_source(&some_tree());
+    sandbox.write_destination(&older());
+    let quiet = sandbox.sync(&["-anq", "--delete"]).ok();
+    assert!(quiet.stdout.is_empty() && quiet.stderr.is_empty(), "{}", quiet.told());
+    let silent = sandbox.sync(&["-an", "--delete"]).ok();
+    assert!(silent.stdout.is_empty() && silent.stderr.is_empty(), "{}", silent.told());
+    let lines = sandbox.sync(&["-aHv", "--delete"]).ok().lines();
+    for line in ["deleting extra", "dir/", "dir/new", "edited", "link -> same", "z linked => same"] {
+        assert!(lines.contains(&line.into()), "{line}: {lines:?}");
+    }
+    assert!(
+        !lines.contains(&"same".into()) && lines.iter().any(|line| line.starts_with("total size is ")),
+        "{lines:?}"
+    );
+});
+
+sync_test!(stats_are_rsyncs_lines_with_the_right_numbers, |sandbox| {
+    sandbox.write_source(&some_tree());
+    sandbox.write_destination(&older());
+    let lines = sandbox.sync(&["-a", "--delete", "--stats"]).ok().lines();
+    for line in [
+        "Number of files: 9 (reg: 6, dir: 2, link: 1, special: 1)".replace("9 ", "10 ").as_str(),
+        "Number of created files: 6 (reg: 3, dir: 1, link: 1, special: 1)",
+        "Number of deleted files: 3",
+        "Number of regular files transferred: 4",
+        "Total file size: 20,005 bytes",
+    ] {
+        assert!(lines.contains(&line.into()), "{line}: {lines:#?}");
+    }
+    for start in ["Literal data: ", "Matched data: ", "Total bytes sent: ", "Total bytes received: ", "sent "] {
+        assert!(lines.iter().any(|line| line.starts_with(start)), "{start}: {lines:#?}");
+    }
+});
+
+sync_test!(the_stats_file_has_what_the_lab_reads, |sandbox| {
+    sandbox.write_source(&some_tree());
+    let file = sandbox.path("stats");
+    sandbox.program(&["-a"], &["source/"], "destination").arg("--stats-file").arg(&file).run().ok();
+    let stats: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    for key in [
+        "schema",
+        "version",
+        "phases",
+        "role",
+        "exit_code",
+        "frames_out",
+        "frames_in",
+        "wire_out",
+        "wire_in",
+        "round_trips",
+        "files",
+        "bytes",
+        "stages_s",
+    ] {
+        assert!(!stats[key].is_null(), "{key}: {stats}");
+    }
+    let role = match sandbox.way {
+        Way::Local | Way::Delta => "local",
+        Way::Push => "sender",
+        Way::Pull => "receiver",
+    };
+    assert_eq!(stats["role"], role);
+    assert_eq!(stats["bytes"]["total"], 20_005);
+    assert_eq!(stats["files"]["created"].as_u64(), stats["files"]["listed"].as_u64());
+    if matches!(sandbox.way, Way::Push | Way::Pull) {
+        assert!(stats["wire_out"].as_u64().unwrap() > 0 && stats["rtt_us"].is_u64() && stats["peer"].is_object());
+        assert!(stats["wire_out"].as_u64().unwrap() + stats["wire_in"].as_u64().unwrap() > 20_000, "{stats}");
+    }
+    for stage in ["scan", "list", "decide", "transfer", "finish", "connect", "total"] {
+        assert!(stats["stages_s"][stage].is_number(), "{stage}: {stats}");
+    }
+});
+
+#[test]
+fn a_stats_file_that_cannot_be_written_is_an_error() {
+    let sandbox = Sandbox::new(Way::Local);
+    sandbox.write_source(&some_tree());
+    sandbox.sync(&["-aH", "--stats-file=/no/such/directory/file"]).code(11).says("/no/such/directory/file");
+    sandbox.assert_synced();
+}
+
+#[test]
+fn help_names_every_option_in_groups() {
+    let help = Program::sy(&["--help"]).run().ok().text();
+    for text in
+        ["--archive", "--delete", "--sy-path", "--json", "--stats-file", "--partial", "What is copied", "Output"]
+    {
+        assert!(help.contains(text), "{text}");
+    }
+    assert!(Program::sy(&["-h"]).run().ok().text().contains("--archive"));
+    assert!(help.contains("means -a"), "what none of the parts of -a means must be said");
+}
+
+#[test]
+fn the_manual_and_the_completions_come_from_the_same_definitions() {
+    let page = Program::sy(&["man"]).run().ok().text();
+    assert!(page.contains(".TH") && page.contains("archive"), "{page}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = Program::sy(&["completions", shell]).run().ok().text();
+        assert!(script.contains("archive") && script.contains("sy"), "{shell}");
+    }
+    Program::sy(&["completions", "tcsh"]).run().code(1);
+}
+
+#[test]
+fn the_phases_are_a_table_and_json() {
+    let table: Value = serde_json::from_str(&Program::sy(&["phases", "--json"]).run().ok().text()).unwrap();
+    assert_eq!(table["schema"], 1);
+    let ids: Vec<&str> =
+        table["phases"].as_array().unwrap().iter().map(|phase| phase["id"].as_str().unwrap()).collect();
+    assert!(ids.starts_with(&["1.1", "1.2", "2.1", "2.2", "3.1", "3.2", "4.1", "5.1"]), "{ids:?}");
+    let text = Program::sy(&["phases"]).run().ok().text();
+    assert!(ids.iter().all(|id| text.contains(id)), "{text}");
+}
+
+#[test]
+fn the_version_is_told_and_the_long_one_names_the_phases() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(Program::sy(&["-V"]).run().ok().text().contains(version));
+    let long = Program::sy(&["--version"]).run().ok().text();
+    assert!(long.contains(version) && long.lines().count() > 1, "{long}");
+}
+
+#[test]
+fn a_reader_that_goes_away_has_seen_enough() {
+    let sandbox = Sandbox::new(Way::Local);
+    let tree = (0..500).fold(Tree::new(), |tree, number| tree.file(format!("file with a long name {number}"), "x"));
+    sandbox.write_source(&tree);
+    for options in [&["-ai"][..], &["-avv"], &["-a", "--json"], &["-a", "--stats"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(SY);
+        command.args(options).arg(sandbox.path("source/")).arg(sandbox.destination());
+        let status = command.stdout(OwnedFd::from(writer)).stderr(Stdio::null()).status().expect("sy can be run");
+        assert_eq!(status.code(), Some(0), "{options:?}");
+        sandbox.assert_synced();
+        fs::remove_dir_all(sandbox.destination()).unwrap();
+    }
+    for words in [&["--help"][..], &["man"], &["completions", "zsh"], &["phases", "--json"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let status = Command::new(SY).args(words).stdout(OwnedFd::from(writer)).status().expect("sy can be run");
+        assert_eq!(status.code(), Some(0), "{words:?}");
+    }
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_status_1() {
+    for words in
+        [&[][..], &["--no-such-option", "a", "b"], &["-a", "a"], &["--timeout=soon", "a", "b"], &["-a", "", "b"]]
+    {
+        let finished = Program::sy(words).run().code(1);
+        assert!(finished.stdout.is_empty() && !finished.stderr.is_empty(), "{words:?}");
+    }
+}
