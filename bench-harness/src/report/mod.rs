@@ -1,0 +1,246 @@
+//! `report.md`: what was measured, in tables. Pure: the same record always gives the same text.
+
+pub mod format;
+mod tables;
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use crate::group::{self, Cell, Row};
+use crate::record::environment::{Environment, Machine};
+use crate::record::store::Recorded;
+use crate::stats;
+use crate::subject::Role;
+use crate::verdict::Verdict;
+use format::{bytes, figure};
+
+/// The whole report.
+pub fn render(run: &Recorded) -> String {
+    let cells = group::cells(&run.samples);
+    let rows = group::conclude(&cells, &run.environment);
+    let mut out = head(&run.environment, &cells);
+    for transport in transports(&cells) {
+        let cells: Vec<&Cell> = cells.iter().filter(|c| c.key.transport == transport).collect();
+        let rows: Vec<&Row> = rows.iter().filter(|r| r.cell.key.transport == transport).collect();
+        section(&mut out, &transport, &cells, &rows, run);
+    }
+    errors(&mut out, &cells, &run.environment);
+    out
+}
+
+/// The transports in the order in which they were measured.
+pub fn transports(cells: &[Cell]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for cell in cells {
+        if !found.contains(&cell.key.transport) {
+            found.push(cell.key.transport.clone());
+        }
+    }
+    found
+}
+
+/// A transport's label as part of a file's name.
+pub fn file_part(transport: &str) -> String {
+    transport.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
+}
+
+fn head(environment: &Environment, cells: &[Cell]) -> String {
+    let kind = if environment.quick { " (quick: small trees, few rounds; no result to quote)" } else { "" };
+    let mut out = format!("# Run of {}{kind}\n\n", environment.date);
+    let verified = cells.iter().filter(|c| c.is_verified()).count();
+    let _ = writeln!(out, "**{verified} of {} cells verified.** {}\n", cells.len(), completeness(environment));
+    let mut line = |what: &str, text: String| {
+        let _ = writeln!(out, "- {what}: {text}");
+    };
+    line("command", format!("`{}`", environment.command));
+    line("machine", machine(&environment.machine));
+    let dirty = if environment.dirty == Some(true) { " with changes" } else { "" };
+    line("commit", environment.commit.as_ref().map_or("unknown".into(), |c| format!("`{c}`{dirty}")));
+    for subject in environment.subjects.iter().filter(|s| s.role == Role::Contender) {
+        let features = subject.features.as_ref().map_or(String::new(), |f| format!(", features {f}"));
+        line(&subject.name, format!("{}{features}", subject.version.as_deref().unwrap_or("unknown")));
+    }
+    line("rsync", environment.rsync.join("; "));
+    line("ssh", environment.ssh.clone().unwrap_or_else(|| "none".into()));
+    for (label, transport) in &environment.transports {
+        let cipher = transport.cipher.clone().unwrap_or_else(|| "unknown".into());
+        let rtt = transport.rtt_s.map_or(String::new(), |s| format!(", empty request {} ms", figure(s * 1e3)));
+        let far = transport.far.as_ref().map_or(String::new(), |m| format!(", far host {}", machine(m)));
+        line(label, format!("cipher {cipher}{rtt}{far}"));
+    }
+    line("seed", format!("{}, {} timed rounds", environment.seed, environment.runs));
+    for note in environment.notes.iter().chain(&environment.problems) {
+        line("note", note.clone());
+    }
+    out + "\nHow to read it: `bench-harness/METHODOLOGY.md`. Times are medians in milliseconds with the MAD behind ±.\n"
+}
+
+fn completeness(environment: &Environment) -> &'static str {
+    if environment.complete { "" } else { "The run did not come to its end." }
+}
+
+fn machine(machine: &Machine) -> String {
+    let mut text = format!("{}, {} cores", machine.cpu, machine.cores);
+    if let Some(mib) = machine.memory_mib {
+        let _ = write!(text, ", {} memory", bytes(Some(mib as f64 * 1048576.0)));
+    }
+    let _ = write!(text, ", {}, trees on {}", machine.kernel, machine.file_system);
+    if let Some(load) = machine.load_1m {
+        let _ = write!(text, ", load {load:.2} before");
+    }
+    text
+}
+
+fn section(out: &mut String, transport: &str, cells: &[&Cell], rows: &[&Row], run: &Recorded) {
+    let part = file_part(transport);
+    let _ = write!(out, "\n## {transport}\n\n{}\n", summary(rows));
+    let _ = write!(out, "![ratio to rsync](plots/ratio-{part}.svg)\n\n");
+    let table = tables::wall(cells, rows, &run.environment);
+    let _ = write!(out, "### Time\n\n{table}\n![medians](plots/wall-{part}.svg)\n");
+    for (title, table) in [
+        ("Processor time and memory", tables::resources(cells, &run.environment)),
+        ("First byte", tables::first_byte(cells, &run.environment)),
+        ("Wire", tables::wire(cells, &run.environment)),
+    ] {
+        if let Some(table) = table {
+            let _ = write!(out, "\n### {title}\n\n{table}");
+        }
+    }
+}
+
+/// Per contender: how many cells went which way, and the geometric mean of its ratios.
+fn summary(rows: &[&Row]) -> String {
+    let names: BTreeSet<&str> = rows.iter().map(|r| r.contender.as_str()).collect();
+    let mut out = String::new();
+    for name in names {
+        let own: Vec<&&Row> = rows.iter().filter(|r| r.contender == name).collect();
+        let count = |v: Verdict| own.iter().filter(|r| r.verdict == Some(v)).count();
+        let ratios: Vec<f64> = own.iter().filter_map(|r| Some(r.ratio?.median)).collect();
+        let mean = stats::geometric_mean(&ratios)
+            .map_or(String::new(), |m| format!(", {m:.2} of its time in the geometric mean"));
+        let _ = writeln!(
+            out,
+            "{name} against the reference: faster in {}, slower in {}, inconclusive in {}, no ratio in {}{mean}.",
+            count(Verdict::Faster),
+            count(Verdict::Slower),
+            count(Verdict::Inconclusive),
+            own.iter().filter(|r| r.verdict.is_none()).count(),
+        );
+    }
+    out
+}
+
+fn errors(out: &mut String, cells: &[Cell], environment: &Environment) {
+    let mut rows = Vec::new();
+    for cell in cells {
+        for subject in &environment.subjects {
+            for error in cell.measurement(&subject.name).map(|m| m.errors).unwrap_or_default() {
+                let mut row = tables::names(cell);
+                row.extend([cell.key.transport.clone(), subject.name.clone(), format::cell_text(&error)]);
+                rows.push(row);
+            }
+        }
+    }
+    if !rows.is_empty() {
+        let head = ["scenario", "operation", "direction", "transport", "subject", "error"].map(String::from);
+        let _ = write!(out, "\n## Errors\n\n{}", format::table(&head, &rows, 6));
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    //! A record for the tests of other modules.
+
+    use super::*;
+    use crate::record::environment::SubjectInfo;
+    use crate::record::sample::Sample;
+    use crate::record::sample::tests::sample;
+    use crate::scenario::{Direction, Operation};
+
+    /// A small record with a good cell, a cell with an error, and a local one.
+    pub fn record() -> Recorded {
+        let info = |name: &str, role| SubjectInfo {
+            name: name.into(),
+            role,
+            version: Some(format!("{name} 1.0")),
+            features: None,
+        };
+        let subjects = vec![
+            info("sy", Role::Contender),
+            info("rsync", Role::Reference),
+            info("rsync-aa", Role::Control),
+            info("ssh-true", Role::Connect),
+        ];
+        let environment = Environment {
+            schema: 1,
+            date: "2026-01-02T03:04:05Z".into(),
+            complete: true,
+            command: "bench-harness".into(),
+            subjects,
+            ..Environment::default()
+        };
+        let mut samples = Vec::new();
+        for round in 0..=3 {
+            for (subject, wall) in [("sy", 0.2), ("rsync", 0.4), ("rsync-aa", 0.41), ("ssh-true", 0.1)] {
+                samples.push(sample(subject, round, wall));
+            }
+            samples.push(local("sy", round, 0.01));
+            samples.push(local("rsync", round, 0.05));
+        }
+        samples.push(Sample {
+            outcome: "exit 23: a|b".into(),
+            wall_s: None,
+            operation: Operation::Delta,
+            ..sample("sy", 1, 0.0)
+        });
+        Recorded { environment, samples }
+    }
+
+    fn local(subject: &str, round: u32, wall: f64) -> Sample {
+        let first_byte_s = (round == 0).then_some(0.005);
+        let base = sample(subject, round, wall);
+        Sample {
+            transport: "local".into(),
+            direction: Direction::Local,
+            first_byte_s,
+            wire_out: None,
+            wire_in: None,
+            ..base
+        }
+    }
+
+    #[test]
+    fn report_has_a_section_for_each_transport_with_ratio_verdict_and_engine() {
+        let text = render(&record());
+        assert!(text.contains("## ssh:loopback") && text.contains("## local"));
+        let row = text.lines().find(|l| l.starts_with("| small_files | initial") && l.contains("push")).unwrap();
+        assert!(row.contains("200 ±0.000") && row.contains("0.50 [0.50, 0.50]") && row.contains("faster"), "{row}");
+        assert!(row.contains(" 0.33 "), "{row}");
+    }
+
+    #[test]
+    fn an_error_is_told_and_never_a_time() {
+        let text = render(&record());
+        assert!(text.contains("**2 of 3 cells verified.**"));
+        assert!(text.contains("exit 23: a\\|b"));
+        let row = text.lines().find(|l| l.starts_with("| small_files | delta")).unwrap();
+        assert!(row.contains("error"), "{row}");
+    }
+
+    #[test]
+    fn the_same_record_gives_the_same_report() {
+        assert_eq!(render(&record()), render(&record()));
+    }
+
+    #[test]
+    fn a_quick_run_says_so() {
+        let mut run = record();
+        run.environment.quick = true;
+        assert!(render(&run).lines().next().unwrap().contains("quick"));
+    }
+
+    #[test]
+    fn labels_become_file_names() {
+        assert_eq!(file_part("ssh:user@host.example"), "ssh-user-host.example");
+    }
+}

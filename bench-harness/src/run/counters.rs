@@ -1,0 +1,72 @@
+//! Bytes, frames and round trips, from what each tool reports of itself. Pure.
+
+use serde_json::Value;
+
+use crate::subject::Counters;
+
+/// What a tool counted; none where it does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Bytes sent by the local end.
+    pub wire_out: Option<u64>,
+    /// Bytes received by the local end.
+    pub wire_in: Option<u64>,
+    /// Frames both ways.
+    pub frames: Option<u64>,
+    /// Round trips waited for.
+    pub round_trips: Option<u64>,
+}
+
+/// Reads the counters: sy's from its statistics file, rsync's from what it printed.
+pub fn read(from: Counters, stats_file: &str, printed: &str) -> Counted {
+    match from {
+        Counters::None => Counted::default(),
+        Counters::Sy => of_sy(stats_file),
+        Counters::Rsync => Counted {
+            wire_out: number_after(printed, "Total bytes sent:"),
+            wire_in: number_after(printed, "Total bytes received:"),
+            ..Counted::default()
+        },
+    }
+}
+
+fn of_sy(text: &str) -> Counted {
+    let stats: Value = serde_json::from_str(text).unwrap_or_default();
+    let get = |key: &str| stats[key].as_u64();
+    Counted {
+        wire_out: get("wire_out"),
+        wire_in: get("wire_in"),
+        frames: get("frames_out").zip(get("frames_in")).map(|(out, back)| out + back),
+        round_trips: get("round_trips"),
+    }
+}
+
+/// The number after a label, with or without separators of thousands.
+fn number_after(text: &str, label: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.trim().strip_prefix(label))?;
+    let digits: String = rest.chars().filter(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rsync_prints_numbers_with_and_without_separators() {
+        let read = |text: &str| read(Counters::Rsync, "", text);
+        assert_eq!(read("Total bytes sent: 1,234\nTotal bytes received: 56\n").wire_out, Some(1234));
+        assert_eq!(read("\nTotal bytes sent: 7\n  Total bytes received: 56\n").wire_in, Some(56));
+        assert_eq!(read("nothing"), Counted::default());
+    }
+
+    #[test]
+    fn sy_writes_one_object_and_a_missing_key_is_no_zero() {
+        let text =
+            r#"{"schema":1,"frames_out":3,"frames_in":4,"wire_out":10,"wire_in":0,"round_trips":2,"rtt_us":null}"#;
+        let all = Counted { wire_out: Some(10), wire_in: Some(0), frames: Some(7), round_trips: Some(2) };
+        assert_eq!(read(Counters::Sy, text, ""), all);
+        assert_eq!(read(Counters::Sy, "{}", ""), Counted::default());
+        assert_eq!(read(Counters::Sy, "", ""), Counted::default());
+    }
+}

@@ -1,0 +1,94 @@
+//! Running: in which order, one sync at a time, and what is made of it. The only part that starts subjects.
+
+pub mod counters;
+pub mod execute;
+pub mod schedule;
+pub mod session;
+
+use std::path::PathBuf;
+
+use crate::place::Place;
+use crate::place::agent::Agent;
+use crate::place::workshop::Workshop;
+use crate::scenario::Direction;
+use crate::ssh::Endpoint;
+
+/// Everything that a sync needs besides its cell and its subject.
+#[derive(Debug)]
+pub struct Lab {
+    /// The lab's own binary, which wraps every command.
+    pub own: PathBuf,
+    /// sy, where it could be built.
+    pub sy: Option<PathBuf>,
+    /// The trees on this host.
+    pub near: Workshop,
+    /// Seconds after which a sync is ended.
+    pub timeout_s: u64,
+    /// How many syncs there were: every one has result files of its own, so that a late one is never read for another.
+    pub count: u64,
+}
+
+/// A way from one end to the other.
+#[derive(Debug)]
+pub struct Transport {
+    /// Its name in samples and tables.
+    pub label: String,
+    /// The far end; none where both ends are on this host without SSH.
+    pub far: Option<Far>,
+}
+
+/// The far end of a transport.
+#[derive(Debug)]
+pub struct Far {
+    /// How it is reached.
+    pub endpoint: Endpoint,
+    /// The lab's binary there.
+    pub own: String,
+    /// sy there.
+    pub sy: Option<String>,
+    /// Its trees; none where they are the near end's.
+    pub agent: Option<Agent>,
+}
+
+impl Transport {
+    /// The one without SSH.
+    pub fn local() -> Self {
+        Transport { label: "local".into(), far: None }
+    }
+}
+
+/// Which end has the source and which the destination.
+pub struct Ends<'a> {
+    /// This host.
+    pub near: &'a mut Workshop,
+    /// The far host, where it is another one.
+    pub far: Option<&'a mut Agent>,
+    /// Which way the bytes go.
+    pub direction: Direction,
+}
+
+impl Ends<'_> {
+    /// The place of the source.
+    pub fn source(&mut self) -> &mut dyn Place {
+        match (self.direction, &mut self.far) {
+            (Direction::Pull, Some(agent)) => *agent,
+            _ => self.near,
+        }
+    }
+
+    /// The place of the destination.
+    pub fn destination(&mut self) -> &mut dyn Place {
+        match (self.direction, &mut self.far) {
+            (Direction::Push, Some(agent)) => *agent,
+            _ => self.near,
+        }
+    }
+
+    /// The place of the far end.
+    pub fn far(&mut self) -> &mut dyn Place {
+        match &mut self.far {
+            Some(agent) => *agent,
+            None => self.near,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! A whole run: every scenario over every transport in every direction, cell by cell.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+
+use super::execute::Job;
+use super::schedule::{Effort, Round, order};
+use super::{Lab, Transport};
+use crate::interrupt;
+use crate::place::{Place, Request, Response};
+use crate::progress::Progress;
+use crate::record::sample::{Pass, Sample};
+use crate::scenario::{Direction, Operation, Scenario};
+use crate::stats;
+use crate::subject::Subject;
+
+/// After so many failures in one cell a subject is not run in it again; the cell is an error whatever follows, and a
+/// subject that hangs would take its whole timeout each time.
+const MAX_FAILURES: u32 = 2;
+
+/// What a run is of.
+#[derive(Debug)]
+pub struct Course<'a> {
+    /// The scenarios, at the size that is wanted.
+    pub scenarios: &'a [Scenario],
+    /// The subjects, in the order of odd rounds.
+    pub subjects: &'a [Subject],
+    /// How much of it is done.
+    pub effort: Effort,
+    /// The seed of the scenarios' bytes.
+    pub seed: u64,
+}
+
+/// What came of a run besides its samples.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The digests of each scenario's two trees.
+    pub digests: BTreeMap<String, (String, String)>,
+    /// Cells that were run.
+    pub cells: usize,
+    /// Cells with an error row.
+    pub failed: usize,
+    /// What went wrong apart from single samples.
+    pub problems: Vec<String>,
+}
+
+/// One cell of the tables.
+#[derive(Clone, Copy, Debug)]
+struct Cell<'a> {
+    scenario: &'a Scenario,
+    operation: Operation,
+    direction: Direction,
+}
+
+impl Course<'_> {
+    /// The directions of a scenario over a transport.
+    fn directions(scenario: &Scenario, transport: &Transport) -> Vec<Direction> {
+        if transport.far.is_some() { scenario.directions.clone() } else { vec![Direction::Local] }
+    }
+
+    fn cells<'a>(&'a self, transport: &Transport) -> Vec<Cell<'a>> {
+        let of = |scenario: &'a Scenario| {
+            let directions = Self::directions(scenario, transport);
+            let cell = move |direction, operation| Cell { scenario, operation, direction };
+            directions.into_iter().flat_map(move |d| Operation::ALL.map(|o| cell(d, o)))
+        };
+        let cells = self.scenarios.iter().flat_map(of);
+        cells.filter(|cell| !self.participants(cell).is_empty()).collect()
+    }
+
+    fn participants(&self, cell: &Cell) -> Vec<&Subject> {
+        self.subjects.iter().filter(|s| s.takes_part(cell.operation, cell.direction)).collect()
+    }
+
+    /// How many syncs a cell has if none fails.
+    fn syncs(&self, cell: &Cell) -> u64 {
+        let subjects = self.participants(cell);
+        let watched = subjects.iter().filter(|s| s.first_byte).count();
+        let of = |round: &Round| if round.watched_only { watched } else { subjects.len() } as u64;
+        self.effort.rounds(cell.operation).iter().map(of).sum()
+    }
+
+    /// Runs it all and hands every sample to `sink` as soon as it is taken.
+    ///
+    /// # Errors
+    /// When the lab cannot go on; samples that were handed over are good.
+    pub fn run(
+        &self,
+        lab: &mut Lab,
+        transports: &mut [Transport],
+        sink: &mut dyn FnMut(Sample) -> Result<()>,
+    ) -> Result<Outcome> {
+        let all: Vec<Cell> = transports.iter().flat_map(|t| self.cells(t)).collect();
+        let mut progress = Progress::new(all.len(), all.iter().map(|c| self.syncs(c)).sum());
+        let mut outcome = Outcome::default();
+        for scenario in self.scenarios {
+            interrupt::check()?;
+            progress.now(&format!("{}: making the trees", scenario.name));
+            let digests = prepare(&mut lab.near, scenario, self.seed)?;
+            for transport in transports.iter_mut() {
+                self.prepare_far(transport, scenario, &digests)?;
+                for cell in self.cells(transport).into_iter().filter(|c| c.scenario.name == scenario.name) {
+                    let failed = self.cell(lab, transport, &cell, &mut progress, sink)?;
+                    outcome.cells += 1;
+                    outcome.failed += usize::from(failed);
+                    self.check_source(lab, transport, &cell, &mut outcome)?;
+                }
+            }
+            outcome.digests.insert(scenario.name.clone(), digests);
+        }
+        progress.finish();
+        Ok(outcome)
+    }
+
+    fn prepare_far(&self, transport: &mut Transport, scenario: &Scenario, digests: &(String, String)) -> Result<()> {
+        let Some(agent) = transport.far.as_mut().and_then(|far| far.agent.as_mut()) else { return Ok(()) };
+        if prepare(agent, scenario, self.seed)? != *digests {
+            bail!("{} is not the same tree on {} as here", scenario.name, transport.label);
+        }
+        Ok(())
+    }
+
+    /// Runs one cell; true if it has an error row.
+    fn cell(
+        &self,
+        lab: &mut Lab,
+        transport: &mut Transport,
+        cell: &Cell,
+        progress: &mut Progress,
+        sink: &mut dyn FnMut(Sample) -> Result<()>,
+    ) -> Result<bool> {
+        let subjects = self.participants(cell);
+        let mut failures = vec![0; subjects.len()];
+        let mut times: Vec<Vec<f64>> = vec![Vec::new(); subjects.len()];
+        let (mut first, mut last_error) = (true, None);
+        for round in self.effort.rounds(cell.operation) {
+            for (position, i) in order(round.number, subjects.len()).into_iter().enumerate() {
+                let subject = subjects[i];
+                if round.watched_only && !subject.first_byte {
+                    continue;
+                }
+                interrupt::check()?;
+                if failures[i] < MAX_FAILURES {
+                    progress.now(&format!("{} {}", name(cell, &transport.label), subject.name));
+                    let job = Job {
+                        scenario: &cell.scenario.name,
+                        operation: cell.operation,
+                        direction: cell.direction,
+                        subject,
+                        round: round.number,
+                        position: position as u32,
+                        pass: round.pass(subject.first_byte),
+                        first,
+                    };
+                    let sample = lab.take(transport, &job)?;
+                    first &= !subject.checked;
+                    if !sample.is_ok() {
+                        failures[i] += 1;
+                        last_error = Some(format!("{}: {}", subject.name, sample.outcome));
+                    }
+                    if self.effort == Effort::Verify || sample.pass == Pass::Timed {
+                        times[i].extend(sample.wall_s);
+                    }
+                    sink(sample)?;
+                }
+                progress.done(1);
+            }
+        }
+        progress.cell(&self.line(cell, &transport.label, &subjects, &times, last_error.as_deref()));
+        Ok(last_error.is_some())
+    }
+
+    fn line(&self, cell: &Cell, transport: &str, who: &[&Subject], times: &[Vec<f64>], error: Option<&str>) -> String {
+        let name = name(cell, transport);
+        if let Some(error) = error {
+            return format!("{name}  ERROR {error}");
+        }
+        if self.effort == Effort::Verify {
+            let names: Vec<&str> = who.iter().map(|s| s.name.as_str()).collect();
+            return format!("{name}  verified: {}", names.join(" "));
+        }
+        let show = |(s, t): (&&Subject, &Vec<f64>)| Some(format!("{} {:.1}", s.name, stats::median(t)? * 1e3));
+        let shown: Vec<String> = who.iter().zip(times).filter_map(show).collect();
+        format!("{name}  ms: {}", shown.join("  "))
+    }
+
+    /// A subject that touches its source spoils every comparison after it.
+    fn check_source(&self, lab: &mut Lab, transport: &mut Transport, cell: &Cell, outcome: &mut Outcome) -> Result<()> {
+        let changed = lab.ends(transport, cell.direction).source().differences(&Request::Intact)?;
+        if let Some(changed) = changed {
+            outcome.problems.push(format!("{}: a subject changed the source: {changed}", name(cell, &transport.label)));
+        }
+        Ok(())
+    }
+}
+
+fn name(cell: &Cell, transport: &str) -> String {
+    let operation = format!("{:?}", cell.operation).to_lowercase();
+    match cell.direction {
+        Direction::Local => format!("{} {operation} {transport}", cell.scenario.name),
+        Direction::Push => format!("{} {operation} {transport} push", cell.scenario.name),
+        Direction::Pull => format!("{} {operation} {transport} pull", cell.scenario.name),
+    }
+}
+
+fn prepare(place: &mut dyn Place, scenario: &Scenario, seed: u64) -> Result<(String, String)> {
+    match place.call(&Request::Prepare { scenario: Box::new(scenario.clone()), seed })? {
+        Response::Digests(before, after) => Ok((before, after)),
+        other => bail!("unexpected answer {other:?} to a scenario"),
+    }
+}

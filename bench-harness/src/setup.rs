@@ -1,0 +1,333 @@
+//! From arguments to a lab that is ready: what there is on this machine, where trees go, how far hosts are reached.
+//!
+//! What is missing is said, with the package that brings it, and left out; only when nothing is left to run it is an
+//! error. Everything made here hangs on one leash and goes when `Ready` is dropped, or when the lab is gone.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::child::leash::Leash;
+use crate::cli::Selection;
+use crate::needs;
+use crate::place::agent::Agent;
+use crate::place::workshop::Workshop;
+use crate::place::{Place, Request, Response, disk};
+use crate::record::environment::{self, Environment, Machine, SubjectInfo, TransportInfo};
+use crate::record::sample::SCHEMA;
+use crate::run::{Far, Lab, Transport};
+use crate::scenario::{self, Scenario, layout};
+use crate::ssh::Endpoint;
+use crate::ssh::server::{self, Server};
+use crate::subject::{self, Role, Subject};
+use crate::sy_build::{self, Sy};
+
+/// A mistake in the arguments, for exit status 2.
+#[derive(Debug)]
+pub struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// A lab that is ready to run. Fields are dropped in this order: connections, then the server, then all directories.
+pub struct Ready {
+    /// The ways to the other end.
+    pub transports: Vec<Transport>,
+    /// The trees and binaries.
+    pub lab: Lab,
+    /// The scenarios at the size that is wanted.
+    pub scenarios: Vec<Scenario>,
+    /// The subjects that can be run.
+    pub subjects: Vec<Subject>,
+    /// What is known of it so far.
+    pub environment: Environment,
+    _server: Option<Server>,
+    _leash: Option<Leash>,
+}
+
+/// Scenarios and subjects that were asked for, of those in the checkout.
+///
+/// # Errors
+/// `Usage` when a name is not known; otherwise when a file is invalid.
+pub fn choose(root: &Path, selection: &Selection) -> Result<(Vec<Scenario>, Vec<Subject>)> {
+    let dir = root.join("scenarios");
+    let (all, subjects) = (scenario::load_all(&dir)?, subject::load(&dir)?);
+    known("scenario", &selection.scenarios, all.iter().map(|s| s.name.as_str()))?;
+    known("peer", &selection.peers, subjects.iter().map(|s| s.name.as_str()))?;
+    let wanted = |list: &[String], name: &str| list.is_empty() || list.iter().any(|n| n == name);
+    let scenarios = all.into_iter().filter(|s| wanted(&selection.scenarios, &s.name));
+    let scenarios = scenarios.map(|s| if selection.quick { s.quick() } else { s }).collect();
+    let keep = |s: &Subject| match s.role {
+        Role::Contender => true,
+        // So few rounds allow no verdict, with or without a measure of the noise.
+        Role::Control if selection.quick => false,
+        _ => wanted(&selection.peers, &s.name),
+    };
+    Ok((scenarios, subjects.into_iter().filter(keep).collect()))
+}
+
+fn known<'a>(what: &str, asked: &[String], all: impl Iterator<Item = &'a str>) -> Result<()> {
+    let all: Vec<&str> = all.collect();
+    match asked.iter().find(|name| !all.contains(&name.as_str())) {
+        Some(name) => bail!(Usage(format!("there is no {what} {name:?}; there are {}", all.join(", ")))),
+        None => Ok(()),
+    }
+}
+
+/// Makes everything ready. `own` is the lab's own binary.
+///
+/// # Errors
+/// `Usage` for wrong arguments; otherwise when there is nothing left to run.
+pub fn ready(own: &Path, root: &Path, selection: &Selection) -> Result<Ready> {
+    let (scenarios, subjects) = choose(root, selection)?;
+    let mut notes = Vec::new();
+    let (local, loopback) = places(selection, &mut notes);
+    let subjects = runnable(subjects, &mut notes);
+    ensure!(!subjects.is_empty(), "there is nothing to run: {}", notes.join("; "));
+    let sy = sy(root, selection, &subjects)?;
+    let need = scenarios.iter().map(|s| layout::footprint(&layout::plan(s, selection.seed)) * 3).max().unwrap_or(0);
+    let scratch = Scratch::new(own, need, selection)?;
+    let server = if loopback { server(own, &scratch.ssh, &mut notes)? } else { None };
+    let (mut transports, mut problems) = (Vec::new(), Vec::new());
+    if local {
+        transports.push(Transport::local());
+    }
+    if let Some(server) = &server {
+        let far = Far { endpoint: server.endpoint.clone(), own: path_text(own)?, sy: None, agent: None };
+        transports.push(Transport { label: server.endpoint.label.clone(), far: Some(far) });
+    }
+    for host in &selection.ssh {
+        match far_host(Endpoint::user(host), own, sy.as_ref(), need) {
+            Ok(transport) => transports.push(transport),
+            // Asked for by name and not to be had: the rest is run, but the run is not a good one.
+            Err(error) => problems.push(format!("{host} is left out: {error:#}")),
+        }
+    }
+    notes.iter().chain(&problems).for_each(|note| eprintln!("note: {note}"));
+    ensure!(!transports.is_empty(), "there is no place to run in");
+    let lab = Lab {
+        own: own.to_owned(),
+        sy: sy.as_ref().map(|s| s.path.clone()),
+        near: Workshop::new(&scratch.trees)?,
+        timeout_s: selection.timeout,
+        count: 0,
+    };
+    let mut environment = describe(root, &scratch.trees, &subjects, sy.as_ref(), &mut transports)?;
+    environment.seed = selection.seed;
+    environment.quick = selection.quick;
+    environment.notes = notes;
+    environment.problems = problems;
+    Ok(Ready { transports, lab, scenarios, subjects, environment, _server: server, _leash: scratch.leash })
+}
+
+/// Whether to run on this host and over the private server: both, when nothing was asked for.
+fn places(selection: &Selection, notes: &mut Vec<String>) -> (bool, bool) {
+    let nothing = !selection.local && !selection.loopback && selection.ssh.is_empty();
+    let mut loopback = nothing || selection.loopback;
+    if loopback && server::find().is_none() {
+        notes.push(needs::missing("sshd", "the runs over SSH to this host are left out"));
+        loopback = false;
+    }
+    if loopback && needs::find("ssh").is_none() {
+        notes.push(needs::missing("ssh", "the runs over SSH are left out"));
+        loopback = false;
+    }
+    (nothing || selection.local, loopback)
+}
+
+fn runnable(subjects: Vec<Subject>, notes: &mut Vec<String>) -> Vec<Subject> {
+    let there = |s: &Subject| s.program == "sy" || needs::find(&s.program).is_some();
+    let (kept, gone): (Vec<Subject>, Vec<Subject>) = subjects.into_iter().partition(there);
+    for subject in gone {
+        notes.push(needs::missing(&subject.program, &format!("the subject {} is left out", subject.name)));
+    }
+    kept
+}
+
+fn sy(root: &Path, selection: &Selection, subjects: &[Subject]) -> Result<Option<Sy>> {
+    let Some(subject) = subjects.iter().find(|s| s.program == "sy") else { return Ok(None) };
+    let sy = match &selection.sy {
+        Some(path) => {
+            let path = path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?;
+            sy_build::identify(&path)?
+        }
+        None => {
+            eprintln!("building sy (release) ...");
+            sy_build::build(root, subject.features.as_deref().unwrap_or("default"))?
+        }
+    };
+    Ok(Some(sy))
+}
+
+/// The lab's two directories, the trees in memory where there is room and the keys beside no tree, and their leash.
+struct Scratch {
+    trees: PathBuf,
+    ssh: PathBuf,
+    leash: Option<Leash>,
+}
+
+impl Scratch {
+    fn new(own: &Path, need: u64, selection: &Selection) -> Result<Self> {
+        let make = |parent: &Path, prefix: &str| {
+            let dir = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
+            dir.with_context(|| format!("cannot make a directory in {}", parent.display()))
+        };
+        // Kept only once the leash holds them: until then they go by themselves.
+        let trees = make(&disk::choose(need, selection.trees.as_deref())?, "sy-lab-")?;
+        let ssh = make(&disk::choose(0, None)?, "sy-lab-ssh-")?;
+        let leash = if selection.keep {
+            eprintln!("keeping {} and {}", trees.path().display(), ssh.path().display());
+            None
+        } else {
+            Some(Leash::new(own, &[trees.path(), ssh.path()], &[], None)?)
+        };
+        Ok(Scratch { trees: trees.keep(), ssh: ssh.keep(), leash })
+    }
+}
+
+fn server(own: &Path, dir: &Path, notes: &mut Vec<String>) -> Result<Option<Server>> {
+    match Server::start(own, dir) {
+        Ok(server) => Ok(Some(server)),
+        Err(error) => {
+            notes.push(format!("the runs over SSH to this host are left out: {error:#}"));
+            Ok(None)
+        }
+    }
+}
+
+/// Puts the binaries on a far host and starts the agent there.
+///
+/// # Errors
+/// When the host is out of reach, has no room, or cannot run this machine's binaries.
+pub fn far_host(endpoint: Endpoint, own: &Path, sy: Option<&Sy>, need: u64) -> Result<Transport> {
+    let mut files = vec![(own, "bench-harness")];
+    files.extend(sy.map(|sy| (sy.path.as_path(), "sy")));
+    let home = endpoint.upload(&files)?;
+    let agent = Agent::start(endpoint.command(), &home, need).inspect_err(|_| {
+        // The agent removes its home itself, but this one never ran.
+        let _ = endpoint.run(&format!("rm -r {home}"));
+    })?;
+    let label = endpoint.label.clone();
+    let far = Far {
+        own: format!("{home}/bench-harness"),
+        sy: sy.map(|_| format!("{home}/sy")),
+        agent: Some(agent),
+        endpoint,
+    };
+    Ok(Transport { label, far: Some(far) })
+}
+
+fn path_text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+fn describe(
+    root: &Path,
+    trees: &Path,
+    subjects: &[Subject],
+    sy: Option<&Sy>,
+    transports: &mut [Transport],
+) -> Result<Environment> {
+    let (commit, dirty) = environment::commit(root);
+    let mut environment = Environment {
+        schema: SCHEMA,
+        date: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        commit,
+        dirty,
+        machine: Machine::of(trees),
+        ssh: environment::error_output("ssh", &["-V"]),
+        rsync: environment::rsync_identity(),
+        sy: sy.map(|s| s.version.clone()),
+        phases: sy.map(|s| s.phases.clone()).unwrap_or_default(),
+        ..Environment::default()
+    };
+    let version = |subject: &Subject| match subject.program.as_str() {
+        "sy" => environment.sy.clone(),
+        "rsync" => environment.rsync.first().cloned(),
+        "ssh" => environment.ssh.clone(),
+        other => environment::output(other, &["--version"]).and_then(|text| text.lines().next().map(str::to_owned)),
+    };
+    let info = |s: &Subject| SubjectInfo {
+        name: s.name.clone(),
+        role: s.role,
+        version: version(s),
+        features: s.features.clone(),
+    };
+    environment.subjects = subjects.iter().map(info).collect();
+    for transport in transports {
+        let Some(far) = &mut transport.far else { continue };
+        let mut info = TransportInfo { cipher: far.endpoint.cipher(), ..TransportInfo::default() };
+        if let Some(agent) = &mut far.agent {
+            info.rtt_s = Some(agent.rtt_s);
+            if let Response::Machine(machine) = agent.call(&Request::Describe)? {
+                info.far = Some(machine);
+            }
+        }
+        environment.transports.insert(transport.label.clone(), info);
+    }
+    Ok(environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selection(scenarios: &[&str], peers: &[&str]) -> Selection {
+        let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
+        Selection {
+            local: true,
+            loopback: false,
+            ssh: Vec::new(),
+            scenarios: own(scenarios),
+            peers: own(peers),
+            sy: None,
+            quick: true,
+            trees: None,
+            seed: 1,
+            timeout: 10,
+            keep: false,
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_wrong_usage_and_lists_the_known_ones() {
+        let root = crate::workspace::root().unwrap();
+        let error = choose(&root, &selection(&["nope"], &[])).unwrap_err();
+        assert!(error.is::<Usage>() && error.to_string().contains("small_files"));
+        assert!(choose(&root, &selection(&[], &["nope"])).unwrap_err().is::<Usage>());
+    }
+
+    #[test]
+    fn peers_choose_among_the_others_and_sy_always_stays() {
+        let root = crate::workspace::root().unwrap();
+        let (scenarios, subjects) = choose(&root, &selection(&["mixed"], &["rsync"])).unwrap();
+        assert_eq!(subjects.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["sy", "rsync"]);
+        assert_eq!(scenarios.len(), 1);
+    }
+
+    #[test]
+    fn with_no_place_asked_for_there_are_both() {
+        let mut all = selection(&[], &[]);
+        assert_eq!(places(&all, &mut Vec::new()), (true, false));
+        all.local = false;
+        all.ssh = vec!["h".into()];
+        assert_eq!(places(&all, &mut Vec::new()), (false, false));
+    }
+
+    #[test]
+    fn a_subject_without_its_program_is_left_out_and_the_package_named() {
+        let root = crate::workspace::root().unwrap();
+        let (_, mut subjects) = choose(&root, &selection(&[], &[])).unwrap();
+        let rsync = subjects.iter_mut().find(|s| s.name == "rsync").unwrap();
+        rsync.program = "no-such-program".into();
+        let mut notes = Vec::new();
+        let kept = runnable(subjects, &mut notes);
+        assert!(kept.iter().all(|s| s.name != "rsync"));
+        assert_eq!(notes, ["no-such-program is missing (package no-such-program): the subject rsync is left out"]);
+    }
+}

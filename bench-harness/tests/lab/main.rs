@@ -1,0 +1,5 @@
+//! The lab from outside: its binary, its server, its far hosts.
+
+mod common;
+mod far;
+mod measure;
