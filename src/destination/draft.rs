@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::options::Options;
@@ -22,7 +23,7 @@ struct InPlace {
     file: File,
     /// It was made for the purpose.
     made: bool,
-    /// The mode that it had, where we may not write to such a file and had to change that.
+    /// The mode that it had: we may have had to change it, and a write takes setuid and setgid away.
     mode: Option<u32>,
 }
 
@@ -103,7 +104,10 @@ impl Draft {
 fn open_in_place(tree: &Tree, place: &Path) -> io::Result<InPlace> {
     let make = || Ok(InPlace { file: tree.create_file(place, 0o600)?, made: true, mode: None });
     match tree.open_for_update(place) {
-        Ok(file) => Ok(InPlace { file, made: false, mode: None }),
+        Ok(file) => {
+            let mode = Some(file.metadata()?.permissions().mode() & 0o7777);
+            Ok(InPlace { file, made: false, mode })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open_closed(tree, place).map_err(|_| error),
         // A link or a special file is replaced, as it would be without --inplace.

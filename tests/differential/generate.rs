@@ -215,13 +215,9 @@ impl Maker<'_> {
             _ => Some(0o600 | self.rng.u32(..0o100)),
         };
         if !is_root() {
-            // What its owner cannot read is for `failures`: the two tools notice it at different moments. What only lacks
-            // the right to search rsync takes to be closed, sy not if it is empty.
-            let least = match spec.node {
-                Node::Dir if path == Path::new(".") => 0o700,
-                Node::Dir => 0o500,
-                _ => 0o400,
-            };
+            // What is closed to its owner is for `failures`: rsync opens some of it up for good, forgets setgid where it does
+            // so, and notices what it cannot read at another moment.
+            let least = if spec.node == Node::Dir { 0o700 } else { 0o600 };
             spec.mode = spec.mode.map(|mode| mode | least);
         }
         if is_root() && !matches!(spec.node, Node::HardLink(_)) && self.rng.u8(..4) == 0 {
