@@ -5,6 +5,7 @@ mod harness;
 mod basics;
 mod differential;
 mod failures;
+mod filter;
 mod hostile;
 mod output;
 mod scale;

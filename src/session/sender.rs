@@ -68,7 +68,7 @@ pub fn run(session: &mut Session, paths: &[Vec<u8>], filter: &Filter) -> Result<
     let transferred = Instant::now();
     let mut counters = sender.counters;
     counters.listed = source.entries.len() as u64;
-    counters.total = source.entries.iter().map(|entry| entry.kind.size()).sum();
+    counters.total = source.entries.iter().map(|entry| entry.kind.size()).fold(0, u64::saturating_add);
     counters.stages_us[0] = (scanned - begun).as_micros() as u64;
     counters.stages_us[1] = (decided - scanned).as_micros() as u64;
     counters.stages_us[3] = (transferred - decided).as_micros() as u64;

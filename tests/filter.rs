@@ -1,7 +1,6 @@
 //! Our filter against rsync's: random trees, random rules, the same entries transferred and the same deleted.
 //!
-//! The seed is fixed, so that a run can be repeated; `FILTER_SEED` and `FILTER_CASES` explore further. Without rsync on the
-//! machine the tests say so and pass.
+//! The seed is fixed, so that a run can be repeated; `FILTER_SEED` and `FILTER_CASES` explore further.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,6 +11,8 @@ use std::process::{Command, Output};
 
 use fastrand::Rng;
 use sy::filter::{Filter, FilterError, Side, Verdict, expand, from_exclude};
+
+use crate::harness;
 
 /// What both programs say of a case: the paths, or that the rules are wrong.
 type Listing = Option<BTreeSet<String>>;
@@ -185,7 +186,7 @@ fn ours_deleted(filter: &Filter, root: &Path, dir: &Path, out: &mut BTreeSet<Str
 
 /// rsync with the rules, its arguments and a source and a destination below `root`.
 fn rsync(root: &Path, rules: &[Vec<u8>], arguments: &[&str], from: &str, to: &str) -> Output {
-    let mut command = Command::new("rsync");
+    let mut command = Command::new(harness::rsync());
     command.env("LC_ALL", "C").current_dir(root).args(arguments);
     for rule in rules {
         command.arg("-f").arg(OsStr::from_bytes(rule));
@@ -228,10 +229,6 @@ fn number(variable: &str, default: u64) -> u64 {
 
 /// Runs `compare` on random cases, each in a directory of its own with a `tree` and an `empty`.
 fn for_random_cases(compare: impl Fn(&Path, &Case)) {
-    if Command::new("rsync").arg("--version").output().is_err() {
-        println!("skipped: no rsync on this machine to compare with");
-        return;
-    }
     let (seed, cases) = (number("FILTER_SEED", 1), number("FILTER_CASES", 100));
     println!("FILTER_SEED={seed} FILTER_CASES={cases}");
     for at in 0..cases {
