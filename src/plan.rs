@@ -183,22 +183,12 @@ pub fn attribute_changes(source: &Entry, existing: &Entry, options: &Options, po
 mod tests {
     use super::*;
     use crate::tree::entry::Timestamp;
-    use crate::tree::paths::Paths;
 
     const ROOT: Powers = Powers { owner: true, group: true };
 
     fn file(size: u64, secs: i64) -> Entry {
-        Entry {
-            paths: Paths::new(Path::new("/s"), Path::new("f")),
-            kind: Kind::File { size },
-            mode: 0o644,
-            mtime: Timestamp { secs, nanos: 0 },
-            uid: 1,
-            gid: 1,
-            link_group: None,
-            digest: None,
-            contents_listed: false,
-        }
+        let mtime = Timestamp { secs, nanos: 0 };
+        Entry { mtime, uid: 1, gid: 1, ..Entry::sample("f", Kind::File { size }) }
     }
 
     fn archive() -> Options {

@@ -100,21 +100,9 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::*;
-    use crate::tree::entry::Timestamp;
-    use crate::tree::paths::Paths;
 
     fn entry(kind: Kind) -> Entry {
-        Entry {
-            paths: Paths::new(Path::new("/r"), Path::new("a")),
-            kind,
-            mode: 0o644,
-            mtime: Timestamp::default(),
-            uid: 0,
-            gid: 0,
-            link_group: None,
-            digest: None,
-            contents_listed: false,
-        }
+        Entry::sample("a", kind)
     }
 
     #[test]

@@ -70,23 +70,12 @@ impl Requested {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::entry::{Kind, Timestamp};
-    use crate::tree::paths::Paths;
+    use crate::tree::entry::Kind;
 
     fn accepts(sources: &[&str], rules: &[&str], name: &str) -> bool {
         let sources: Vec<Vec<u8>> = sources.iter().map(|source| source.as_bytes().to_vec()).collect();
         let rules: Vec<Vec<u8>> = rules.iter().map(|rule| rule.as_bytes().to_vec()).collect();
-        let entry = Entry {
-            paths: Paths::new(Path::new("/"), Path::new(name)),
-            kind: Kind::File { size: 0 },
-            mode: 0,
-            mtime: Timestamp::default(),
-            uid: 0,
-            gid: 0,
-            link_group: None,
-            digest: None,
-            contents_listed: false,
-        };
+        let entry = Entry::sample(name, Kind::File { size: 0 });
         Requested::new(&sources, Filter::parse(&rules).expect("rules")).check(&entry).is_ok()
     }
 

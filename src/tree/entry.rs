@@ -123,6 +123,24 @@ impl Entry {
 }
 
 #[cfg(test)]
+impl Entry {
+    /// An entry for tests: mode 0644, of the epoch and of root.
+    pub fn sample(name: &str, kind: Kind) -> Entry {
+        Entry {
+            paths: Paths::new(Path::new("/r"), Path::new(name)),
+            kind,
+            mode: 0o644,
+            mtime: Timestamp::default(),
+            uid: 0,
+            gid: 0,
+            link_group: None,
+            digest: None,
+            contents_listed: false,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
