@@ -119,16 +119,17 @@ fn every_kind_of_session_ends_over_a_link_of_4_kib_and_50_ms() {
 }
 
 #[test]
-fn round_trips_are_those_of_eight_files_under_way() {
+fn round_trips_are_those_of_the_requests_under_way() {
     for role in [Role::Sender, Role::Receiver] {
         let trees = Trees::new();
         for index in 0..20 {
-            trees.file(&format!("f{index:02}"), &noise(5000, index));
+            trees.file(&format!("f{index:02}"), &noise(9000, index));
         }
-        // Greeting, list, three times eight files, end.
-        assert_eq!(trees.sync(role, quick).ours.round_trips, 1 + 1 + 3 + 1);
+        let waves = 20_u64.div_ceil(depth::depth(20, Some(Duration::ZERO)) as u64);
+        // Greeting, list, one for each time that all slots are full, end.
+        assert_eq!(trees.sync(role, quick).ours.round_trips, 1 + 1 + waves + 1);
         assert_eq!(trees.sync(role, quick).ours.round_trips, 1 + 1 + 1, "nothing to send");
-        trees.file("f00", &noise(5001, 50));
+        trees.file("f00", &noise(9001, 50));
         // A delta takes two: one for the signature.
         assert_eq!(trees.sync(role, quick).ours.round_trips, 1 + 1 + 2 + 1);
     }
