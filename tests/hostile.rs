@@ -135,7 +135,7 @@ fn a_receiver_refuses_counts_and_lengths_before_it_makes_room_for_them() {
     });
     refused_by_receiver("bytes to spare", |server| {
         let Message::FileList(piece) = list(vec![file_entry("a", 1)]) else { return };
-        let frame = Message::FileList(piece).encode(&mut Default::default());
+        let frame = Message::FileList(piece).encode(&Default::default());
         server.wire.send_frame(code::FILE_LIST, &[&frame.head[5..], b"more"].concat());
     });
     for name_len in [0u16, 1, u16::MAX] {
@@ -206,6 +206,71 @@ fn a_receiver_refuses_contents_that_it_did_not_ask_for() {
         wanting(server);
         server.wire.send(&Message::FileDone(FileDone { index: 1, status: Status::Failed }));
     });
+}
+
+/// A batch as its parts say, right or wrong.
+fn batch(count: u16, files: &[(u32, u16, &[u8])]) -> Vec<u8> {
+    let mut bytes = count.to_be_bytes().to_vec();
+    for (index, size, contents) in files {
+        bytes.extend_from_slice(&index.to_be_bytes());
+        bytes.extend_from_slice(&size.to_be_bytes());
+        bytes.extend_from_slice(contents);
+    }
+    bytes
+}
+
+#[test]
+fn a_receiver_refuses_a_malformed_batch_whole() {
+    // The first file is wanted and well-formed each time: it must not be made either.
+    let good = (0, 5, &b"hello"[..]);
+    let refused = |what: &str, bytes: Vec<u8>| {
+        refused_by_receiver(what, |server| {
+            wanting(server);
+            server.wire.send_frame(code::FILE_DATA_BATCH, &bytes);
+        });
+    };
+    refused("no files", batch(0, &[]));
+    refused("nothing at all", Vec::new());
+    refused("a count too high", batch(3, &[good, (2, 1, b"x")]));
+    refused("a count beyond all bounds", batch(u16::MAX, &[good]));
+    refused("a count too low", batch(1, &[good, (2, 1, b"x")]));
+    refused("a size beyond the frame", batch(2, &[good, (2, 500, b"x")]));
+    refused("a file too large for a batch", batch(2, &[good, (2, 8193, &[0; 8193])]));
+    refused("an unknown index", batch(2, &[good, (3, 1, b"x")]));
+    refused("a file that is there", batch(2, &[good, (1, 1, b"x")]));
+    refused("one file twice", batch(2, &[good, good]));
+    refused_by_receiver("a batch within a file", |server| {
+        wanting(server);
+        server.wire.send(&data(2, 0, b"x", false));
+        server.wire.send_frame(code::FILE_DATA_BATCH, &batch(1, &[good]));
+    });
+    refused_by_receiver("a batch before a list", |server| {
+        server.wire.send_frame(code::FILE_DATA_BATCH, &batch(1, &[good]));
+    });
+}
+
+#[test]
+fn a_file_that_fails_in_its_batch_is_asked_for_by_itself_and_the_others_are_done() {
+    let sandbox = sandbox();
+    let mut server = Server::start(Role::Receiver, &sandbox.destination(), &archive());
+    wanting(&mut server);
+    // Nothing can be renamed over a directory.
+    let obstacle = sandbox.destination().join("new");
+    fs::create_dir(&obstacle).unwrap();
+    server.wire.send_frame(code::FILE_DATA_BATCH, &batch(2, &[(0, 5, b"hello"), (2, 3, b"old")]));
+    let mut outcome = || match server.wire.recv() {
+        Some(Message::FileDone(done)) => (done.index, done.status),
+        other => panic!("{other:?} instead of an outcome"),
+    };
+    assert_eq!((outcome(), outcome()), ((0, Status::Redo), (2, Status::Done)));
+    assert_eq!(fs::read(sandbox.destination().join("old")).unwrap(), b"old");
+    server.wire.send(&data(0, 0, b"hello", true));
+    let report = server.wire.recv();
+    assert!(matches!(&report, Some(Message::Error(report)) if !report.fatal), "{report:?}");
+    assert!(matches!(server.wire.recv(), Some(Message::FileDone(done)) if done.status == Status::Failed));
+    server.wire.send(&Message::SessionEnd(Counters::default()));
+    assert!(matches!(server.wire.recv(), Some(Message::SessionEnd(counters)) if counters.failed == 1));
+    assert_eq!(server.end().0, 23);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod differential;
 mod failures;
 mod filter;
 mod hostile;
+mod interop;
 mod output;
 mod scale;
 mod ssh;

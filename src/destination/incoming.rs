@@ -121,16 +121,16 @@ impl Incoming {
         }
     }
 
-    /// Ends the file: compares the digest, sets the attributes, puts it in place.
+    /// Ends the file: compares the digest, where there is one, sets the attributes, puts it in place.
     ///
     /// # Errors
     /// The system's; the file under its own name is then untouched (unless it is written in place).
-    pub fn finish(self, destination: &Destination, entry: &Entry, digest: &Digest) -> io::Result<Ending> {
+    pub fn finish(self, destination: &Destination, entry: &Entry, digest: Option<&Digest>) -> io::Result<Ending> {
         let Output { draft, sparse, hasher, written } = self.output;
         if let Some(sparse) = sparse {
             sparse.finish()?;
         }
-        if hasher.finish() != *digest {
+        if digest.is_some_and(|digest| hasher.finish() != *digest) {
             return Ok(Ending::Mismatch);
         }
         match &destination.tree {

@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::buffers::Buffers;
 use super::payload::Payload;
 use crate::error::{Error, Result};
 
@@ -60,37 +62,39 @@ pub fn parse_header(header: [u8; HEADER]) -> Result<(usize, u8)> {
     Ok((len - 1, code))
 }
 
-/// Reads one frame into `buffer`; `None` at a clean end between two frames.
+/// Reads one frame into one of `buffers`; `None` at a clean end between two frames.
 ///
 /// # Errors
 /// A length out of bounds, an end within the frame, silence for longer than `timeout`, or the link's own error.
 pub async fn read_frame(
     link: &mut (impl AsyncRead + Unpin + ?Sized),
     timeout: Option<Duration>,
-    take: impl FnOnce(usize) -> Vec<u8>,
+    buffers: &Buffers,
 ) -> Result<Option<RawFrame>> {
     let mut header = [0; HEADER];
-    if !fill(link, &mut header, timeout).await? {
+    if !fill(link, &mut &mut header[..], HEADER, timeout).await? {
         return Ok(None);
     }
     let (len, code) = parse_header(header)?;
-    let mut payload = take(len);
-    payload.resize(len, 0);
-    if len > 0 && !fill(link, &mut payload, timeout).await? {
+    let mut payload = buffers.take(len);
+    if len > 0 && !fill(link, &mut payload, len, timeout).await? {
         return Err(Error::Disconnected);
     }
     Ok(Some(RawFrame { code, payload }))
 }
 
-/// Fills `buffer`; `false` when the link ended before its first byte. Each read that brings bytes restarts the timeout.
+/// Reads `len` bytes into `buffer`; `false` when the link ended before the first of them. Each read that brings bytes
+/// restarts the timeout.
 async fn fill(
     link: &mut (impl AsyncRead + Unpin + ?Sized),
-    buffer: &mut [u8],
+    buffer: &mut (impl BufMut + ?Sized),
+    len: usize,
     timeout: Option<Duration>,
 ) -> Result<bool> {
     let mut filled = 0;
-    while filled < buffer.len() {
-        let read = link.read(&mut buffer[filled..]);
+    let mut link = link.take(len as u64);
+    while filled < len {
+        let read = link.read_buf(buffer);
         let count = match timeout {
             None => read.await,
             Some(limit) => {
@@ -137,7 +141,7 @@ mod tests {
         let bytes = [0, 0, 0, 3, 9, 1, 2];
         for cut in 0..=bytes.len() {
             let mut link = &bytes[..cut];
-            let frame = read_frame(&mut link, None, Vec::with_capacity).await;
+            let frame = read_frame(&mut link, None, &Buffers::default()).await;
             match cut {
                 0 => assert!(frame.unwrap().is_none()),
                 7 => assert_eq!(frame.unwrap().unwrap().payload, [1, 2]),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::BufMut;
 
+use super::batch::Batch;
 use super::buffers::Buffers;
 use super::codec::{self, ENTRY_LEAST, Reader, put_string};
 use super::frame::{Frame, RawFrame};
@@ -30,6 +31,7 @@ pub mod code {
     pub const CHECKSUM_RESP: u8 = 0x09;
     pub const DELTA_DATA: u8 = 0x0a;
     pub const PROGRESS: u8 = 0x10;
+    pub const FILE_DATA_BATCH: u8 = 0x14;
     pub const KEEPALIVE: u8 = 0x30;
     pub const SESSION_START: u8 = 0x31;
     pub const SESSION_END: u8 = 0x32;
@@ -47,6 +49,8 @@ pub enum Message {
     FileListAck(FileListAck),
     /// Sender: contents of a file, in order.
     FileData(FileData),
+    /// Sender: several small files, each whole.
+    FileDataBatch(Batch),
     /// Either: a file's outcome. From the sender: it will not come.
     FileDone(FileDone),
     /// Receiver: what it deleted.
@@ -275,6 +279,7 @@ impl Message {
             Message::FileList(_) => code::FILE_LIST,
             Message::FileListAck(_) => code::FILE_LIST_ACK,
             Message::FileData(_) => code::FILE_DATA,
+            Message::FileDataBatch(_) => code::FILE_DATA_BATCH,
             Message::FileDone(_) => code::FILE_DONE,
             Message::DeleteBatch(_) => code::DELETE_BATCH,
             Message::ChecksumReq { .. } => code::CHECKSUM_REQ,
@@ -288,31 +293,32 @@ impl Message {
     }
 
     /// Makes the frame of this message.
-    pub fn encode(&self, buffers: &mut Buffers) -> Frame {
+    pub fn encode(self, buffers: &Buffers) -> Frame {
         let mut head = buffers.take(64);
         head.put_u32(0);
         head.put_u8(self.code());
-        let body = self.put_fields(&mut head);
+        let body = self.put_fields(&mut head, buffers);
         let len = (head.len() - 4 + body.len()) as u32;
         head[..4].copy_from_slice(&len.to_be_bytes());
         Frame { head, body }
     }
 
-    fn put_fields(&self, out: &mut Vec<u8>) -> Payload {
+    fn put_fields(self, out: &mut Vec<u8>, buffers: &Buffers) -> Payload {
         match self {
-            Message::SessionStart(start) => put_session_start(out, start),
-            Message::FileList(list) => put_file_list(out, list),
-            Message::FileListAck(ack) => put_ack(out, ack),
+            Message::SessionStart(start) => put_session_start(out, &start),
+            Message::FileList(list) => put_file_list(out, &list),
+            Message::FileListAck(ack) => put_ack(out, &ack),
             Message::FileData(data) => {
                 out.put_u32(data.index);
                 out.put_u64(data.offset);
                 put_last(out, data.digest.as_ref());
-                return data.data.to_send();
+                return data.data.into_body(buffers);
             }
+            Message::FileDataBatch(batch) => return batch.into_bytes().into_body(buffers),
             Message::DeltaData(delta) => {
                 out.put_u32(delta.index);
                 put_last(out, delta.digest.as_ref());
-                return delta.ops.to_send();
+                return delta.ops.into_body(buffers);
             }
             Message::FileDone(done) => {
                 out.put_u32(done.index);
@@ -325,14 +331,14 @@ impl Message {
                     codec::put_path(out, &item.path);
                 }
             }
-            Message::ChecksumReq { index } => out.put_u32(*index),
-            Message::ChecksumResp(piece) => put_checksums(out, piece),
+            Message::ChecksumReq { index } => out.put_u32(index),
+            Message::ChecksumResp(piece) => put_checksums(out, &piece),
             Message::Progress { entries, bytes } => {
-                out.put_u64(*entries);
-                out.put_u64(*bytes);
+                out.put_u64(entries);
+                out.put_u64(bytes);
             }
-            Message::Keepalive { timestamp } => out.put_u64(*timestamp),
-            Message::SessionEnd(counters) => counters.clone().numbers().for_each(|number| out.put_u64(*number)),
+            Message::Keepalive { timestamp } => out.put_u64(timestamp),
+            Message::SessionEnd(mut counters) => counters.numbers().for_each(|number| out.put_u64(*number)),
             Message::Error(report) => {
                 out.put_u8(u8::from(report.fatal));
                 out.put_u8(report.code as u8);
@@ -342,24 +348,30 @@ impl Message {
         Payload::default()
     }
 
-    /// Reads a message. Entries become entries of the tree at `root`.
+    /// Reads a message. Entries become entries of the tree at `root`; a buffer that is done with goes back to `buffers`.
     ///
     /// # Errors
     /// [`Error::Stream`] for an unknown code and for whatever is out of bounds.
-    pub fn decode(frame: &RawFrame, root: &Path) -> Result<Message> {
-        let mut reader = Reader::new(&frame.payload);
-        let message = match frame.code {
+    pub fn decode(frame: RawFrame, root: &Path, buffers: &Buffers) -> Result<Message> {
+        let RawFrame { code, payload } = frame;
+        let mut reader = Reader::new(&payload);
+        let message = match code {
             code::SESSION_START => Message::SessionStart(session_start(&mut reader)?),
             code::FILE_LIST => Message::FileList(file_list(&mut reader, root)?),
             code::FILE_LIST_ACK => Message::FileListAck(ack(&mut reader)?),
             code::FILE_DATA => {
                 let (index, offset, digest) = (reader.u32()?, reader.u64()?, last(&mut reader)?);
-                let data = Payload::cut(&frame.payload, reader.position());
+                let start = reader.position();
+                let data = Payload::cut(payload, start, buffers);
                 return Ok(Message::FileData(FileData { index, offset, digest, data }));
+            }
+            code::FILE_DATA_BATCH => {
+                return Batch::judge(Payload::cut(payload, 0, buffers)).map(Message::FileDataBatch);
             }
             code::DELTA_DATA => {
                 let (index, digest) = (reader.u32()?, last(&mut reader)?);
-                let ops = Payload::cut(&frame.payload, reader.position());
+                let start = reader.position();
+                let ops = Payload::cut(payload, start, buffers);
                 return Ok(Message::DeltaData(DeltaData { index, digest, ops }));
             }
             code::FILE_DONE => Message::FileDone(FileDone { index: reader.u32()?, status: status(reader.u8()?)? }),
@@ -383,6 +395,7 @@ impl Message {
             other => return Err(Error::Stream(format!("a message of unknown type {other:#04x}"))),
         };
         reader.finish()?;
+        buffers.give_back(payload);
         Ok(message)
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("PROTOCOL.md")]
 
+pub mod batch;
 pub mod buffers;
 pub mod codec;
 pub mod frame;

@@ -1,10 +1,12 @@
 //! Properties of the codec: what is encoded is decoded to the same, and nothing that a peer sends makes it panic.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
+use super::batch::{Batch, Builder, MAX_BATCH};
 use super::buffers::Buffers;
 use super::codec::valid_name;
 use super::frame::{HEADER, MAX_FRAME, RawFrame, parse_header};
@@ -87,6 +89,7 @@ fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(first, last, decisions)| Message::FileListAck(FileListAck { first, last, decisions })),
         (any::<u32>(), any::<u64>(), any::<Option<[u8; 16]>>(), bytes())
             .prop_map(|(index, offset, digest, data)| Message::FileData(FileData { index, offset, digest, data })),
+        btree_map(any::<u32>(), vec(any::<u8>(), 0..90), 1..9).prop_map(|files| Message::FileDataBatch(batch(&files))),
         (any::<u32>(), status).prop_map(|(index, status)| Message::FileDone(FileDone { index, status })),
         vec((name(), any::<bool>()).prop_map(|(path, is_dir)| Deleted { path, is_dir }), 0..9)
             .prop_map(Message::DeleteBatch),
@@ -116,13 +119,25 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn batch(files: &BTreeMap<u32, Vec<u8>>) -> Batch {
+    let mut builder = Builder::new(Vec::new());
+    for (index, contents) in files {
+        builder.add(*index, &mut &contents[..]).expect("slices do not fail");
+    }
+    builder.finish().expect("there are files")
+}
+
 fn bytes_of(message: &Message) -> Vec<u8> {
-    let frame = message.encode(&mut Buffers::default());
+    let frame = message.clone().encode(&Buffers::default());
     [&frame.head[..], &frame.body].concat()
 }
 
-fn raw(bytes: &[u8]) -> RawFrame {
-    RawFrame { code: bytes[4], payload: bytes[HEADER..].to_vec() }
+fn decode(bytes: &[u8]) -> crate::error::Result<Message> {
+    decode_as(bytes[4], bytes[HEADER..].to_vec())
+}
+
+fn decode_as(code: u8, payload: Vec<u8>) -> crate::error::Result<Message> {
+    Message::decode(RawFrame { code, payload }, Path::new("/r"), &Buffers::default())
 }
 
 proptest! {
@@ -131,7 +146,7 @@ proptest! {
         let bytes = bytes_of(&message);
         let header = bytes[..HEADER].try_into().expect("a header");
         prop_assert_eq!(parse_header(header).expect("a legal length"), (bytes.len() - HEADER, message.code()));
-        let decoded = Message::decode(&raw(&bytes), Path::new("/r")).expect("our own message");
+        let decoded = decode(&bytes).expect("our own message");
         prop_assert_eq!(format!("{decoded:?}"), format!("{message:?}"));
     }
 
@@ -142,14 +157,14 @@ proptest! {
         let mut bytes = bytes_of(&message);
         let place = HEADER - 1 + at.index(bytes.len() - HEADER + 1);
         bytes[place] = byte;
-        let _ = Message::decode(&raw(&bytes), Path::new("/r"));
+        let _ = decode(&bytes);
         bytes.truncate(HEADER + cut.index(bytes.len() - HEADER + 1));
-        let _ = Message::decode(&raw(&bytes), Path::new("/r"));
+        let _ = decode(&bytes);
     }
 
     #[test]
     fn any_bytes_are_refused_or_read_but_never_a_panic(code in any::<u8>(), payload in vec(any::<u8>(), 0..300)) {
-        let _ = Message::decode(&RawFrame { code, payload: payload.clone() }, Path::new("/r"));
+        let _ = decode_as(code, payload.clone());
         DeltaOps::new(&payload).for_each(drop);
     }
 
@@ -169,7 +184,7 @@ proptest! {
 fn a_count_that_the_frame_has_no_room_for_is_refused_before_anything_is_allocated() {
     for code in [code::FILE_LIST, code::FILE_LIST_ACK, code::DELETE_BATCH, code::CHECKSUM_RESP] {
         let payload = vec![0xff; 64];
-        assert!(Message::decode(&RawFrame { code, payload }, Path::new("/r")).is_err(), "{code:#x}");
+        assert!(decode_as(code, payload).is_err(), "{code:#x}");
     }
 }
 
@@ -177,7 +192,7 @@ fn a_count_that_the_frame_has_no_room_for_is_refused_before_anything_is_allocate
 fn a_message_with_bytes_left_over_is_refused() {
     let mut bytes = bytes_of(&Message::Keepalive { timestamp: 1 });
     bytes.push(0);
-    assert!(Message::decode(&raw(&bytes), Path::new("/r")).is_err());
+    assert!(decode(&bytes).is_err());
 }
 
 #[test]
@@ -185,4 +200,5 @@ fn the_largest_pieces_that_we_send_fit_a_frame() {
     let data = Payload::from(vec![0; 256 << 10]);
     let bytes = bytes_of(&Message::FileData(FileData { index: 0, offset: 0, digest: Some([0; 16]), data }));
     assert!(bytes.len() <= MAX_FRAME);
+    const { assert!(HEADER + MAX_BATCH <= MAX_FRAME) };
 }

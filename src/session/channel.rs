@@ -8,7 +8,7 @@
 use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_compression::tokio::bufread::ZstdDecoder;
@@ -67,6 +67,8 @@ pub struct Settings {
     pub compress: bool,
     /// Where received entries are said to be.
     pub root: PathBuf,
+    /// Shared by both directions and the role.
+    pub buffers: Buffers,
 }
 
 /// What the peer says, in order.
@@ -75,6 +77,7 @@ pub struct Inbox {
     budget: Arc<Semaphore>,
     bounded: bool,
     root: PathBuf,
+    buffers: Buffers,
     monitor: Arc<Monitor>,
     ended: bool,
 }
@@ -90,7 +93,7 @@ pub struct WeakOutbox(Weak<Speaker>);
 struct Speaker {
     frames: mpsc::UnboundedSender<Frame>,
     room: Arc<Semaphore>,
-    buffers: Mutex<Buffers>,
+    buffers: Buffers,
     runtime: Handle,
 }
 
@@ -113,12 +116,15 @@ pub fn open(
         budget: budget.clone(),
         room: room.clone(),
         traffic: traffic.clone(),
+        buffers: settings.buffers.clone(),
     };
     tokio::spawn(reading.run(reader, into_inbox));
     let beat = settings.timeout.map_or(KEEPALIVE, |timeout| KEEPALIVE.min(timeout / 3));
-    let writing = tokio::spawn(write_frames(writer, outbox_frames, room.clone(), beat, traffic));
-    let inbox = Inbox { frames: inbox_frames, budget, bounded, root: settings.root, monitor, ended: false };
-    let speaker = Speaker { frames: into_link, room, buffers: Mutex::default(), runtime: Handle::current() };
+    let writing =
+        tokio::spawn(write_frames(writer, outbox_frames, room.clone(), beat, traffic, settings.buffers.clone()));
+    let (root, buffers) = (settings.root, settings.buffers);
+    let speaker = Speaker { frames: into_link, room, buffers: buffers.clone(), runtime: Handle::current() };
+    let inbox = Inbox { frames: inbox_frames, budget, bounded, root, buffers, monitor, ended: false };
     (inbox, Outbox(Arc::new(speaker)), writing)
 }
 
@@ -151,6 +157,7 @@ struct Reading {
     budget: Arc<Semaphore>,
     room: Arc<Semaphore>,
     traffic: Arc<Traffic>,
+    buffers: Buffers,
 }
 
 impl Reading {
@@ -162,9 +169,8 @@ impl Reading {
     }
 
     async fn read_all(self, mut link: Source, inbox: mpsc::UnboundedSender<Result<RawFrame>>) {
-        let mut buffers = Buffers::default();
         loop {
-            let frame = match read_frame(&mut link, self.timeout, |len| buffers.take(len)).await {
+            let frame = match read_frame(&mut link, self.timeout, &self.buffers).await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => {
                     let _ = inbox.send(Err(Error::Disconnected));
@@ -177,7 +183,7 @@ impl Reading {
             };
             self.traffic.frames_in.fetch_add(1, Relaxed);
             if frame.code == code::KEEPALIVE {
-                buffers.give_back(frame.payload);
+                self.buffers.give_back(frame.payload);
                 continue;
             }
             let admitted = self.admit(&frame).await;
@@ -212,15 +218,15 @@ async fn write_frames(
     room: Arc<Semaphore>,
     beat: Duration,
     traffic: Arc<Traffic>,
+    buffers: Buffers,
 ) {
     let clock = Clock::start();
-    let mut buffers = Buffers::default();
     let mut batch = Vec::with_capacity(WRITE_BATCH);
     loop {
         match tokio::time::timeout(beat, frames.recv_many(&mut batch, WRITE_BATCH)).await {
             Ok(0) => break,
             Ok(_) => {}
-            Err(_) => batch.push(Message::Keepalive { timestamp: clock.micros() }.encode(&mut buffers)),
+            Err(_) => batch.push(Message::Keepalive { timestamp: clock.micros() }.encode(&buffers)),
         }
         let size: usize = batch.iter().map(Frame::len).sum();
         if write_batch(&mut link, &batch).await.is_err() {
@@ -232,18 +238,19 @@ async fn write_frames(
         room.add_permits(size);
         for frame in batch.drain(..) {
             buffers.give_back(frame.head);
+            if let Some(body) = frame.body.reclaim() {
+                buffers.give_back(body);
+            }
         }
     }
     let _ = link.shutdown().await;
 }
 
 async fn write_batch(link: &mut Sink, batch: &[Frame]) -> std::io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = batch
-        .iter()
-        .flat_map(|frame| [IoSlice::new(&frame.head), IoSlice::new(&frame.body)])
-        .filter(|slice| !slice.is_empty())
-        .collect();
-    let mut rest = &mut slices[..];
+    let mut slices = [IoSlice::new(&[]); 2 * WRITE_BATCH];
+    let parts = batch.iter().flat_map(|frame| [&frame.head[..], &frame.body]).filter(|part| !part.is_empty());
+    let count = slices.iter_mut().zip(parts).map(|(slice, part)| *slice = IoSlice::new(part)).count();
+    let mut rest = &mut slices[..count];
     while !rest.is_empty() {
         match link.write_vectored(rest).await? {
             0 => return Err(std::io::ErrorKind::WriteZero.into()),
@@ -258,8 +265,8 @@ impl Outbox {
     ///
     /// # Errors
     /// [`Error::Disconnected`] once the link cannot be written; the inbox knows more.
-    pub fn send(&self, message: &Message) -> Result<()> {
-        let frame = self.encode(message);
+    pub fn send(&self, message: Message) -> Result<()> {
+        let frame = message.encode(&self.0.buffers);
         let size = frame.len() as u32;
         let permits = match self.0.room.try_acquire_many(size) {
             Ok(permits) => permits,
@@ -273,18 +280,13 @@ impl Outbox {
     }
 
     /// Queues a last message without waiting for room: for an error that ends the session.
-    pub fn send_last(&self, message: &Message) {
-        let _ = self.0.frames.send(self.encode(message));
+    pub fn send_last(&self, message: Message) {
+        let _ = self.0.frames.send(message.encode(&self.0.buffers));
     }
 
     /// For those who may outlive the session.
     pub fn downgrade(&self) -> WeakOutbox {
         WeakOutbox(Arc::downgrade(&self.0))
-    }
-
-    fn encode(&self, message: &Message) -> Frame {
-        let mut buffers = self.0.buffers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        message.encode(&mut buffers)
     }
 }
 
@@ -328,7 +330,7 @@ impl Inbox {
     fn take(&mut self, frame: Result<RawFrame>) -> Result<Option<Message>> {
         let frame = frame.inspect_err(|_| self.ended = true)?;
         self.budget.add_permits(weight(&frame) as usize);
-        match Message::decode(&frame, &self.root)? {
+        match Message::decode(frame, &self.root, &self.buffers)? {
             Message::Error(report) => self.hear(report).map(|()| None),
             Message::Progress { entries, bytes } => {
                 self.monitor.detail(2, &format!("the other end has seen {entries} entries, {bytes} bytes"));

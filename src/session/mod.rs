@@ -18,9 +18,11 @@ use crate::error::{Error, ExitCode, Result};
 use crate::events::{Event, Events, Monitor};
 use crate::filter::Filter;
 use crate::options::Options;
+use crate::protocol::buffers::Buffers;
 use crate::protocol::frame::{MAX_FRAME, read_frame};
 use crate::protocol::hello::{self, Clock, Hello, Silence};
 use crate::protocol::message::{Counters, Deleted, Message, Role, SessionStart};
+use crate::protocol::payload::Payload;
 use crate::transport::Link;
 
 pub mod batch;
@@ -50,6 +52,10 @@ pub struct Session {
     pub outbox: Outbox,
     /// The resolved options.
     pub options: Options,
+    /// Where contents are put together.
+    pub buffers: Buffers,
+    /// The phases of the wire that the peer understands, as capability bits.
+    pub peer: u64,
     /// Seed of all digests.
     pub seed: u64,
     /// Round-trip time measured in the greeting.
@@ -66,6 +72,13 @@ impl Session {
     /// The error for a message that may not come now.
     pub fn out_of_place(&self, expected: &str, got: &Message) -> Error {
         Error::Stream(format!("message {:#04x} instead of {expected}", got.code()))
+    }
+
+    /// Contents that are written: their buffer can hold the next ones.
+    pub fn done_with(&self, contents: Payload) {
+        if let Some(buffer) = contents.reclaim() {
+            self.buffers.give_back(buffer);
+        }
     }
 
     /// Tells the user what the other end deleted.
@@ -129,7 +142,7 @@ pub async fn client(mut link: Link, request: Request, monitor: Arc<Monitor>) -> 
         options: request.options.clone(),
         paths: if request.role == Role::Sender { vec![request.destination.clone()] } else { request.sources.clone() },
     };
-    let frame = Message::SessionStart(start.clone()).encode(&mut Default::default());
+    let frame = Message::SessionStart(start.clone()).encode(&Default::default());
     if frame.head.len() > MAX_FRAME {
         return Err(Error::Usage("the filter rules and paths are too long for one session".into()).into());
     }
@@ -138,8 +151,16 @@ pub async fn client(mut link: Link, request: Request, monitor: Arc<Monitor>) -> 
         Role::Sender => (request.sources, None),
         Role::Receiver => (vec![request.destination], Some(request.sources)),
     };
-    let part =
-        Part { role: request.role, options: request.options, seed: start.seed, paths, asked_for, rtt, is_client: true };
+    let part = Part {
+        role: request.role,
+        options: request.options,
+        peer: theirs.capabilities,
+        seed: start.seed,
+        paths,
+        asked_for,
+        rtt,
+        is_client: true,
+    };
     let (ours, theirs) = play(link, part, monitor, traffic.clone(), |_| {}).await?;
     Ok(Outcome {
         ours: Counters { round_trips: ours.round_trips + 1, ..ours },
@@ -169,7 +190,7 @@ pub async fn server(mut link: Link) -> Result<ExitCode> {
     let start = match read_start(&mut link).await {
         Ok(start) => start,
         Err(error) => {
-            let frame = channel::fatal(&error).encode(&mut Default::default());
+            let frame = channel::fatal(&error).encode(&Default::default());
             return send_raw(&mut link, &frame.head, &traffic).await.and(Err(error));
         }
     };
@@ -177,6 +198,7 @@ pub async fn server(mut link: Link) -> Result<ExitCode> {
     let part = Part {
         role: start.role,
         options: start.options,
+        peer: theirs.capabilities,
         seed: start.seed,
         paths: start.paths.into_iter().map(at_home).collect(),
         asked_for: None,
@@ -190,8 +212,9 @@ pub async fn server(mut link: Link) -> Result<ExitCode> {
 }
 
 async fn read_start(link: &mut Link) -> Result<SessionStart> {
-    let frame = read_frame(&mut link.reader, Some(START_WAIT), Vec::with_capacity).await?.ok_or(Error::Disconnected)?;
-    match Message::decode(&frame, Path::new(""))? {
+    let frame =
+        read_frame(&mut link.reader, Some(START_WAIT), &Buffers::default()).await?.ok_or(Error::Disconnected)?;
+    match Message::decode(frame, Path::new(""), &Buffers::default())? {
         Message::SessionStart(start) => Ok(start),
         other => Err(Error::Stream(format!("message {:#04x} instead of SESSION_START", other.code()))),
     }
@@ -211,7 +234,7 @@ impl Events for Relay {
     fn event(&self, event: &Event<'_>) {
         if let (Event::Warning { text, code }, Some(outbox)) = (event, self.0.get().and_then(WeakOutbox::upgrade)) {
             // A link that is gone is noticed by the role.
-            let _ = outbox.send(&channel::warning(*code, text));
+            let _ = outbox.send(channel::warning(*code, text));
         }
     }
 }
@@ -220,6 +243,7 @@ impl Events for Relay {
 struct Part {
     role: Role,
     options: Options,
+    peer: u64,
     seed: u64,
     paths: Vec<Vec<u8>>,
     /// The sources, as typed, at a client that receives.
@@ -247,11 +271,13 @@ async fn play(
     traffic: Arc<Traffic>,
     connect: impl FnOnce(&Outbox),
 ) -> Result<(Counters, Option<Counters>)> {
+    let buffers = Buffers::default();
     let settings = Settings {
         role: part.role,
         timeout: part.options.timeout,
         compress: part.options.compress,
         root: part.paths.first().map(|path| PathBuf::from(OsStr::from_bytes(path))).unwrap_or_default(),
+        buffers: buffers.clone(),
     };
     let (inbox, outbox, written) = channel::open(link, settings, monitor.clone(), traffic);
     connect(&outbox);
@@ -260,6 +286,8 @@ async fn play(
         inbox,
         outbox,
         options: part.options,
+        buffers,
+        peer: part.peer,
         seed: part.seed,
         rtt: part.rtt,
         monitor,
@@ -293,7 +321,7 @@ fn conclude(session: &mut Session, error: Error) -> Error {
         return session.inbox.last_words().unwrap_or(error);
     }
     if !matches!(error, Error::Peer { .. }) {
-        session.outbox.send_last(&channel::fatal(&error));
+        session.outbox.send_last(channel::fatal(&error));
     }
     error
 }

@@ -1,8 +1,8 @@
 //! The receiver: hears the list, decides, takes in what it asked for, and puts everything right at the end.
 //!
 //! States: `Listening` (FILE_LIST in) -> `Deciding` (FILE_LIST_ACK, DELETE_BATCH out) -> `Receiving` (FILE_DATA,
-//! CHECKSUM_REQ, DELTA_DATA, FILE_DONE in; CHECKSUM_RESP, FILE_DONE out) -> `Finishing` (SESSION_END in; a server sends
-//! its own) -> done. A file is `Wanted` until its outcome is told; the contents of one file are never mixed with
+//! FILE_DATA_BATCH, CHECKSUM_REQ, DELTA_DATA, FILE_DONE in; CHECKSUM_RESP, FILE_DONE out) -> `Finishing` (SESSION_END in; a
+//! server sends its own) -> done. A file is `Wanted` until its outcome is told; the contents of one file are never mixed with
 //! another's. Whatever does not fit ends the session with an ERROR, and what is half-written goes.
 
 use std::collections::HashMap;
@@ -23,6 +23,7 @@ use crate::destination::incoming::{Basis, Ending, Incoming};
 use crate::error::{Error, ExitCode, Result, is_full};
 use crate::filter::Filter;
 use crate::plan::Decision;
+use crate::protocol::batch::Batch;
 use crate::protocol::message::{ChecksumResp, Counters, Deleted, DeltaData, FileData, FileDone, Message, Status};
 use crate::tree::entry::{Digest, Entry};
 
@@ -64,7 +65,7 @@ pub fn run(session: &mut Session, paths: &[Vec<u8>], filter: Filter) -> Result<(
     // The sender counts both: it alone decides how many files are under way.
     (counters.round_trips, counters.depth) = (theirs.round_trips, theirs.depth);
     if !session.is_client {
-        session.outbox.send(&Message::SessionEnd(counters))?;
+        session.outbox.send(Message::SessionEnd(counters))?;
     }
     Ok((counters, Some(theirs)))
 }
@@ -106,7 +107,7 @@ impl Teller {
         self.bytes = 0;
         let batch = std::mem::take(&mut self.batch);
         if let (Some(outbox), None, false) = (&self.outbox, &self.failure, batch.is_empty()) {
-            self.failure = outbox.send(&Message::DeleteBatch(batch)).err();
+            self.failure = outbox.send(Message::DeleteBatch(batch)).err();
         }
     }
 
@@ -123,6 +124,8 @@ enum FileState {
     Settled,
     /// Contents may come, or a request for its signature.
     Wanted,
+    /// Wanted, and its user has been told that it comes.
+    Announced,
 }
 
 /// The file whose contents are coming in.
@@ -186,6 +189,7 @@ impl<'a> Receiver<'a> {
         loop {
             match self.session.inbox.recv()? {
                 Message::FileData(data) => self.take_data(data)?,
+                Message::FileDataBatch(batch) if self.current.is_none() => self.take_batch(batch)?,
                 Message::DeltaData(delta) => self.take_delta(delta)?,
                 Message::ChecksumReq { index } => self.send_signature(index)?,
                 Message::FileDone(done) => self.give_up(&done)?,
@@ -198,7 +202,7 @@ impl<'a> Receiver<'a> {
     /// The entry at `index`, if contents may come for it.
     fn wanted(&self, index: u32) -> Result<&'a Entry> {
         match self.states.get(index as usize) {
-            Some(FileState::Wanted) => Ok(&self.entries[index as usize]),
+            Some(FileState::Wanted | FileState::Announced) => Ok(&self.entries[index as usize]),
             _ => Err(Error::Stream(format!("file {index} was not asked for"))),
         }
     }
@@ -223,7 +227,51 @@ impl<'a> Receiver<'a> {
             self.session.monitor.progress.bytes_done(data.data.len() as u64);
             self.check(written)?;
         }
+        self.session.done_with(data.data);
         self.end_if_last(data.digest)
+    }
+
+    /// Takes small files in, all in one go. What fails in a batch is asked for by itself, and only then reported.
+    fn take_batch(&mut self, batch: Batch) -> Result<()> {
+        // Nothing is touched if any of it was not asked for.
+        batch.files().try_for_each(|(index, _)| self.wanted(index).map(drop))?;
+        for (index, contents) in batch.files() {
+            self.announce_file(index);
+            self.session.monitor.progress.bytes_done(contents.len() as u64);
+            match self.write_whole(index, contents) {
+                Ok(lacking) => {
+                    self.placed(index, lacking);
+                    self.conclude(index, Status::Done)?;
+                }
+                Err(error) if is_full(&error) => {
+                    return Err(Error::io("write", &self.destination.path_of(&self.place(index)), error));
+                }
+                Err(error) => {
+                    let entry = &self.entries[index as usize];
+                    self.session.monitor.detail(2, &format!("{}: {error}: again", entry.relative().display()));
+                    self.session.outbox.send(Message::FileDone(FileDone { index, status: Status::Redo }))?;
+                }
+            }
+        }
+        self.session.done_with(batch.into_bytes());
+        Ok(())
+    }
+
+    /// Makes a file of its whole contents; says which attribute it could not be given.
+    fn write_whole(&mut self, index: u32, contents: &[u8]) -> io::Result<Option<io::Error>> {
+        let Some(tree) = &self.destination.tree else { return Ok(None) };
+        let place = self.place(index);
+        let mut file = Incoming::begin(tree, &place, &self.session.options, self.session.seed, None)?;
+        if let Err(error) = file.write(contents) {
+            file.abandon();
+            return Err(error);
+        }
+        let lacking = match file.finish(&self.destination, &self.entries[index as usize], None)? {
+            Ending::Placed(lacking) => lacking,
+            Ending::Mismatch => None,
+        };
+        self.destination.counters.literal += contents.len() as u64;
+        Ok(lacking)
     }
 
     fn take_delta(&mut self, delta: DeltaData) -> Result<()> {
@@ -244,13 +292,14 @@ impl<'a> Receiver<'a> {
             self.session.monitor.progress.bytes_done(file.written() - before);
             self.check(applied)?;
         }
+        self.session.done_with(delta.ops);
         self.end_if_last(delta.digest)
     }
 
     /// Begins to take a file in. One that cannot be written fails alone; its contents are then passed over.
     fn begin(&mut self, index: u32, basis: Option<Basis>) -> Result<()> {
-        let entry = self.wanted(index)?;
-        self.destination.announce(entry, self.decisions[index as usize]);
+        self.wanted(index)?;
+        self.announce_file(index);
         let place = self.place(index);
         let Some(tree) = &self.destination.tree else { return Ok(()) };
         let begun = Incoming::begin(tree, &place, &self.session.options, self.session.seed, basis);
@@ -263,6 +312,15 @@ impl<'a> Receiver<'a> {
                 Ok(())
             }
             Err(error) => self.check(Err(error)),
+        }
+    }
+
+    /// Tells the user, once, that a file comes.
+    fn announce_file(&mut self, index: u32) {
+        let state = &mut self.states[index as usize];
+        if *state != FileState::Announced {
+            *state = FileState::Announced;
+            self.destination.announce(&self.entries[index as usize], self.decisions[index as usize]);
         }
     }
 
@@ -286,20 +344,16 @@ impl<'a> Receiver<'a> {
         let entry = &self.entries[index as usize];
         let Some(file) = incoming else { return self.conclude(index, Status::Failed) };
         let (written, matched) = (file.written(), file.matched());
-        let status = match file.finish(&self.destination, entry, &digest) {
+        let status = match file.finish(&self.destination, entry, Some(&digest)) {
             Ok(Ending::Placed(lacking)) => {
                 self.destination.counters.matched += matched;
                 self.destination.counters.literal += written - matched;
-                let place = self.place(index);
-                self.destination.placed(&place);
-                if let Some(error) = lacking {
-                    self.destination.report(ExitCode::Partial, "set attributes of", &place, &error);
-                }
+                self.placed(index, lacking);
                 Status::Done
             }
             Ok(Ending::Mismatch) => {
                 self.session.monitor.detail(1, &format!("{} arrived damaged: again", entry.relative().display()));
-                return self.session.outbox.send(&Message::FileDone(FileDone { index, status: Status::Redo }));
+                return self.session.outbox.send(Message::FileDone(FileDone { index, status: Status::Redo }));
             }
             Err(error) => {
                 let place = self.place(index);
@@ -310,10 +364,19 @@ impl<'a> Receiver<'a> {
         self.conclude(index, status)
     }
 
+    /// A file is in place, but perhaps for an attribute.
+    fn placed(&mut self, index: u32, lacking: Option<io::Error>) {
+        let place = self.place(index);
+        self.destination.placed(&place);
+        if let Some(error) = lacking {
+            self.destination.report(ExitCode::Partial, "set attributes of", &place, &error);
+        }
+    }
+
     /// A file is done with, one way or the other.
     fn conclude(&mut self, index: u32, status: Status) -> Result<()> {
         self.settle(index, status);
-        self.session.outbox.send(&Message::FileDone(FileDone { index, status }))
+        self.session.outbox.send(Message::FileDone(FileDone { index, status }))
     }
 
     fn settle(&mut self, index: u32, status: Status) {
@@ -379,7 +442,7 @@ impl<'a> Receiver<'a> {
             let last = pieces.peek().is_none();
             let (file_size, block_size) = (signature.file_size, signature.block_size);
             let piece = ChecksumResp { index, last, file_size, block_size, blocks };
-            self.session.outbox.send(&Message::ChecksumResp(piece))?;
+            self.session.outbox.send(Message::ChecksumResp(piece))?;
             if last {
                 return Ok(());
             }

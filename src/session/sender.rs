@@ -2,8 +2,8 @@
 //!
 //! States: `Listing` (FILE_LIST out) -> `Transferring` (FILE_DATA, CHECKSUM_REQ, DELTA_DATA out; CHECKSUM_RESP, FILE_DONE
 //! in) -> `Ending` (SESSION_END out; a client waits for the receiver's) -> done. Of each file: whole: data out, FILE_DONE
-//! in; delta: CHECKSUM_REQ out, CHECKSUM_RESP in, DELTA_DATA out, FILE_DONE in. A file that the receiver could not verify
-//! is sent once more, whole.
+//! in; delta: CHECKSUM_REQ out, CHECKSUM_RESP in, DELTA_DATA out, FILE_DONE in. A file that the receiver could not verify,
+//! or not make of a batch, is sent once more, whole and by itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::batch::Packer;
+use super::batch::{Packed, Packer};
 use super::depth::{MAX_DEPTH, depth};
 use super::{Session, file_list};
 use crate::delta::strong::Hasher;
@@ -20,6 +20,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::events::Event;
 use crate::filter::Filter;
 use crate::plan::{Action, Decision};
+use crate::protocol::buffers::Buffers;
 use crate::protocol::message::{self, ChecksumResp, Counters, DeltaData, FileData, FileDone, Message, Status};
 use crate::protocol::payload::Payload;
 use crate::source::{self, Source};
@@ -29,6 +30,8 @@ use crate::tree::entry::Digest;
 const CHUNK: usize = 256 << 10;
 /// Bytes of packed operations after which a DELTA_DATA is sent off.
 const DELTA_FILL: usize = 128 << 10;
+/// Room for these and the operation that goes beyond them: a literal of 64 KiB and its length.
+const DELTA_ROOM: usize = DELTA_FILL + (64 << 10) + 16;
 
 /// Most blocks of one signature: with our block sizes, those of a file of 280 TB.
 const MAX_BLOCKS: u64 = 1 << 24;
@@ -39,6 +42,8 @@ enum Pending {
     Signature(Option<Signature>),
     /// Its outcome.
     Outcome { retry: bool },
+    /// Its outcome, and that of others in the batch of this number.
+    Packed { batch: u64 },
 }
 
 /// A file to send.
@@ -72,7 +77,7 @@ pub fn run(session: &mut Session, paths: &[Vec<u8>], filter: &Filter) -> Result<
     counters.stages_us[0] = (scanned - begun).as_micros() as u64;
     counters.stages_us[1] = (decided - scanned).as_micros() as u64;
     counters.stages_us[3] = (transferred - decided).as_micros() as u64;
-    session.outbox.send(&Message::SessionEnd(counters))?;
+    session.outbox.send(Message::SessionEnd(counters))?;
     let theirs = if session.is_client { Some(await_end(session)?) } else { None };
     counters.stages_us[4] = transferred.elapsed().as_micros() as u64;
     Ok((counters, theirs))
@@ -108,6 +113,10 @@ struct Sender<'a> {
     source: &'a Source,
     work: VecDeque<Work>,
     pending: HashMap<u32, Pending>,
+    /// Files of each batch whose outcome is still to come.
+    batches: HashMap<u64, usize>,
+    /// Files in `batches`.
+    packed: usize,
     /// Messages that came while a file was being sent, in order.
     backlog: VecDeque<Message>,
     slots: Slots,
@@ -130,13 +139,20 @@ impl<'a> Sender<'a> {
         let depth = depth(work.len(), session.rtt).clamp(1, MAX_DEPTH);
         session.monitor.detail(2, &format!("{} files to send, {depth} under way at once", work.len()));
         let counters = Counters { depth: depth as u64, ..Counters::default() };
-        let (pending, backlog, slots) = (HashMap::new(), VecDeque::new(), Slots::new(depth));
-        Sender { session, source, work, pending, backlog, slots, packer: Packer::default(), counters }
+        let packer = Packer::new(session.peer, &session.buffers);
+        let (pending, batches, backlog) = (HashMap::new(), HashMap::new(), VecDeque::new());
+        let slots = Slots::new(depth);
+        Sender { session, source, work, pending, batches, packed: 0, backlog, slots, packer, counters }
+    }
+
+    /// Requests under way: files by themselves, and batches.
+    fn under_way(&self) -> usize {
+        self.pending.len() - self.packed + self.batches.len()
     }
 
     fn transfer(&mut self) -> Result<()> {
         while !self.work.is_empty() || !self.pending.is_empty() {
-            match self.work.front().copied().filter(|_| self.pending.len() < self.slots.depth()) {
+            match self.work.front().copied().filter(|_| self.under_way() < self.slots.depth()) {
                 Some(work) => {
                     self.work.pop_front();
                     self.begin(work)?;
@@ -175,8 +191,15 @@ impl<'a> Sender<'a> {
         if work.delta {
             self.slots.take(2);
             self.pending.insert(work.index, Pending::Signature(None));
-            self.packer.flush(&self.session.outbox)?;
-            return self.session.outbox.send(&Message::ChecksumReq { index: work.index });
+            return self.session.outbox.send(Message::ChecksumReq { index: work.index });
+        }
+        let size = self.source.entries[work.index as usize].kind.size();
+        if !work.retry && self.packer.takes(size) {
+            match self.pack(work.index)? {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => return self.cannot_send(work.index, &error),
+            }
         }
         self.slots.take(1);
         self.pending.insert(work.index, Pending::Outcome { retry: work.retry });
@@ -186,9 +209,33 @@ impl<'a> Sender<'a> {
         }
     }
 
+    /// Puts a small file into a batch; `false` if it is small no more. The outer error is the link's, the inner one the
+    /// file's.
+    fn pack(&mut self, index: u32) -> Result<io::Result<bool>> {
+        let mut file = match self.source.open(index as usize) {
+            Ok(file) => file,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Packed { batch, size } = match self.packer.pack(&self.session.outbox, index, &mut file)? {
+            Ok(Some(packed)) => packed,
+            Ok(None) => return Ok(Ok(false)),
+            Err(error) => return Ok(Err(error)),
+        };
+        self.counters.literal += size;
+        self.session.monitor.progress.bytes_done(size);
+        self.pending.insert(index, Pending::Packed { batch });
+        self.packed += 1;
+        let files = self.batches.entry(batch).or_insert(0);
+        *files += 1;
+        if *files == 1 {
+            self.slots.take(1);
+        }
+        Ok(Ok(true))
+    }
+
     /// The outer error is the link's and ends the session; the inner one is the file's.
     fn send_whole(&mut self, index: u32) -> Result<io::Result<()>> {
-        let mut reading = match Reading::open(self.source, index, self.session.seed) {
+        let mut reading = match Reading::open(self.source, index, self.session) {
             Ok(reading) => reading,
             Err(error) => return Ok(Err(error)),
         };
@@ -199,14 +246,7 @@ impl<'a> Sender<'a> {
             };
             self.counters.literal += data.len() as u64;
             self.session.monitor.progress.bytes_done(data.len() as u64);
-            let only = offset == 0 && digest.is_some();
-            let data = FileData { index, offset, digest, data };
-            if only {
-                self.packer.add(&self.session.outbox, data)?;
-                return Ok(Ok(()));
-            }
-            self.packer.flush(&self.session.outbox)?;
-            self.session.outbox.send(&Message::FileData(data))?;
+            self.session.outbox.send(Message::FileData(FileData { index, offset, digest, data }))?;
             self.listen()?;
             if digest.is_some() {
                 return Ok(Ok(()));
@@ -222,8 +262,7 @@ impl<'a> Sender<'a> {
         self.pending.remove(&index);
         self.counters.failed += 1;
         self.session.monitor.progress.entry_done();
-        self.packer.flush(&self.session.outbox)?;
-        self.session.outbox.send(&Message::FileDone(FileDone { index, status }))
+        self.session.outbox.send(Message::FileDone(FileDone { index, status }))
     }
 
     fn handle(&mut self, message: Message) -> Result<()> {
@@ -263,7 +302,8 @@ impl<'a> Sender<'a> {
         };
         let options = delta::Options { seed: self.session.seed, in_place: self.session.options.inplace };
         let outbox = self.session.outbox.clone();
-        let mut packed = Vec::with_capacity(DELTA_FILL);
+        let buffers = self.session.buffers.clone();
+        let mut packed = buffers.take(DELTA_ROOM);
         let mut broken = None;
         let generated = Generator::new(signature, options).generate(&mut file, &mut |op| {
             match op {
@@ -273,8 +313,8 @@ impl<'a> Sender<'a> {
             if packed.len() < DELTA_FILL {
                 return Ok(());
             }
-            let ops = Payload::from(std::mem::replace(&mut packed, Vec::with_capacity(DELTA_FILL)));
-            outbox.send(&Message::DeltaData(DeltaData { index, digest: None, ops })).map_err(|error| {
+            let ops = Payload::from(std::mem::replace(&mut packed, buffers.take(DELTA_ROOM)));
+            outbox.send(Message::DeltaData(DeltaData { index, digest: None, ops })).map_err(|error| {
                 broken = Some(error);
                 io::Error::other("the link is gone")
             })
@@ -290,12 +330,17 @@ impl<'a> Sender<'a> {
         self.counters.matched += summary.matched;
         self.session.monitor.progress.bytes_done(summary.size);
         let last = DeltaData { index, digest: Some(summary.digest), ops: Payload::from(packed) };
-        outbox.send(&Message::DeltaData(last)).map(Ok)
+        outbox.send(Message::DeltaData(last)).map(Ok)
     }
 
     fn take_outcome(&mut self, done: &FileDone) -> Result<()> {
-        let Some(Pending::Outcome { retry }) = self.pending.remove(&done.index) else {
-            return Err(Error::Stream(format!("an outcome of file {} that is not under way", done.index)));
+        let retry = match self.pending.remove(&done.index) {
+            Some(Pending::Outcome { retry }) => retry,
+            Some(Pending::Packed { batch }) => {
+                self.unpack(batch);
+                false
+            }
+            _ => return Err(Error::Stream(format!("an outcome of file {} that is not under way", done.index))),
         };
         match done.status {
             Status::Redo if retry => {
@@ -311,6 +356,17 @@ impl<'a> Sender<'a> {
         }
         self.session.monitor.progress.entry_done();
         Ok(())
+    }
+
+    /// One file fewer whose outcome its batch waits for.
+    fn unpack(&mut self, batch: u64) {
+        self.packed -= 1;
+        if let Some(files) = self.batches.get_mut(&batch) {
+            *files -= 1;
+            if *files == 0 {
+                self.batches.remove(&batch);
+            }
+        }
     }
 }
 
@@ -341,19 +397,20 @@ struct Reading {
     left: u64,
     offset: u64,
     hasher: Option<Hasher>,
+    buffers: Buffers,
 }
 
 impl Reading {
-    fn open(source: &Source, index: u32, seed: u64) -> io::Result<Reading> {
+    fn open(source: &Source, index: u32, session: &Session) -> io::Result<Reading> {
         let file = source.open(index as usize).and_then(bounded)?;
-        let left = file.limit();
-        Ok(Reading { file: file.into_inner(), left, offset: 0, hasher: Some(Hasher::new(seed)) })
+        let (left, hasher, buffers) = (file.limit(), Some(Hasher::new(session.seed)), session.buffers.clone());
+        Ok(Reading { file: file.into_inner(), left, offset: 0, hasher, buffers })
     }
 
     /// The next piece: where it belongs, its bytes, and the file's digest if it is the last.
     fn next(&mut self) -> io::Result<(u64, Payload, Option<Digest>)> {
         let want = self.left.min(CHUNK as u64) as usize;
-        let mut bytes = Vec::with_capacity(want);
+        let mut bytes = self.buffers.take(want);
         let got = (&self.file).take(want as u64).read_to_end(&mut bytes)?;
         let offset = self.offset;
         self.offset += got as u64;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::phases;
 use crate::transport::memory;
 
 struct Deaf;
@@ -132,6 +133,23 @@ fn round_trips_are_those_of_the_requests_under_way() {
         trees.file("f00", &noise(9001, 50));
         // A delta takes two: one for the signature.
         assert_eq!(trees.sync(role, quick).ours.round_trips, 1 + 1 + 2 + 1);
+    }
+}
+
+#[test]
+fn small_files_share_a_round_trip_where_both_ends_take_batches() {
+    for role in [Role::Sender, Role::Receiver] {
+        let trees = Trees::new();
+        for index in 0..100 {
+            trees.file(&format!("f{index:02}"), &noise(1000, index));
+        }
+        let files = if phases::capabilities() & phases::capability("1.2") != 0 { 64 } else { 1 };
+        let requests = 100_u64.div_ceil(files);
+        let waves = requests.div_ceil(depth::depth(100, Some(Duration::ZERO)) as u64);
+        let outcome = trees.sync(role, quick);
+        assert_eq!(outcome.ours.round_trips, 1 + 1 + waves + 1);
+        assert_eq!(outcome.ours.literal, 100 * 1000);
+        assert_eq!(trees.read("f42"), noise(1000, 42));
     }
 }
 

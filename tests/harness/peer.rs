@@ -38,7 +38,7 @@ impl<R: Read, W: Write> Wire<R, W> {
     }
 
     pub fn send(&mut self, message: &Message) {
-        let frame = message.encode(&mut Buffers::default());
+        let frame = message.clone().encode(&Buffers::default());
         self.send_raw(&[&frame.head[..], &frame.body[..]].concat());
     }
 
@@ -66,7 +66,7 @@ impl<R: Read, W: Write> Wire<R, W> {
     pub fn recv(&mut self) -> Option<Message> {
         loop {
             let frame = self.frame().ok()?;
-            match Message::decode(&frame, Path::new("/")).expect("sy sends what sy can read") {
+            match Message::decode(frame, Path::new("/"), &Buffers::default()).expect("sy sends what sy can read") {
                 Message::Keepalive { .. } | Message::Progress { .. } => {}
                 message => return Some(message),
             }

@@ -1,20 +1,33 @@
 //! The baseline of phase 1.2: each file goes out at once, in a FILE_DATA of its own.
 
+use std::io::{self, Read};
+
+use super::Packed;
 use crate::error::Result;
-use crate::protocol::message::{FileData, Message};
+use crate::protocol::buffers::Buffers;
 use crate::session::channel::Outbox;
 
-/// Sends files that were read whole.
-#[derive(Debug, Default)]
+/// Takes no file.
+#[derive(Debug)]
 pub struct Packer {}
 
 impl Packer {
-    /// Takes a file whose only piece is `data`.
-    pub fn add(&mut self, outbox: &Outbox, data: FileData) -> Result<()> {
-        outbox.send(&Message::FileData(data))
+    /// For a peer of these capabilities.
+    pub fn new(_peer: u64, _buffers: &Buffers) -> Packer {
+        Packer {}
     }
 
-    /// Sends what is held back: nothing, here.
+    /// Whether a file of `size` bytes is to be packed: never.
+    pub fn takes(&self, _size: u64) -> bool {
+        false
+    }
+
+    /// Packs a file: it is not packed.
+    pub fn pack(&mut self, _outbox: &Outbox, _index: u32, _file: &mut dyn Read) -> Result<io::Result<Option<Packed>>> {
+        Ok(Ok(None))
+    }
+
+    /// Sends what is held back: nothing.
     pub fn flush(&mut self, _outbox: &Outbox) -> Result<()> {
         Ok(())
     }

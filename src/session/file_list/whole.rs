@@ -62,7 +62,7 @@ fn send(session: &mut Session, entries: &[Entry], complete: bool) -> Result<()> 
         let (users, groups) = names.of(piece);
         let list =
             FileList { first: first as u32, last, incomplete: !complete, users, groups, entries: piece.to_vec() };
-        session.outbox.send(&Message::FileList(list))?;
+        session.outbox.send(Message::FileList(list))?;
         first += count;
         if last {
             return Ok(());
@@ -189,7 +189,7 @@ pub fn decide(session: &mut Session, decisions: &[Decision]) -> Result<()> {
         let end = decisions.len().min(first + DECISIONS);
         let last = end == decisions.len();
         let ack = FileListAck { first: first as u32, last, decisions: decisions[first..end].to_vec() };
-        session.outbox.send(&Message::FileListAck(ack))?;
+        session.outbox.send(Message::FileListAck(ack))?;
         first = end;
         if last {
             return Ok(());
