@@ -118,7 +118,12 @@ impl Source {
         }
         self.complete &= complete;
         found.iter().for_each(|entry| mention_skipped(entry, options, monitor));
-        self.entries.extend(found);
+        // Of one source, the common case, the list is not copied.
+        if self.entries.is_empty() {
+            self.entries = found
+        } else {
+            self.entries.extend(found)
+        }
         let bytes = self.entries[first..].iter().map(|entry| entry.kind.size()).sum();
         monitor.progress.found((self.entries.len() - first) as u64, bytes);
         self.roots.push(Root { tree, first });
@@ -174,7 +179,7 @@ impl Source {
                 continue;
             }
             match self.open(index).and_then(|file| digest(file, seed)) {
-                Ok(digest) => self.entries[index].digest = Some(digest),
+                Ok(digest) => self.entries[index].set_digest(digest),
                 // Without a digest the receiver takes the contents to differ, and the transfer reports the error.
                 Err(error) => {
                     monitor.detail(1, &format!("cannot hash {}: {error}", self.entries[index].path().display()))

@@ -19,7 +19,7 @@ pub(super) struct Leader {
 impl Destination {
     /// Makes an entry the one that later names of its file are linked to, if it is the first that is there, or will be.
     pub(super) fn lead(&mut self, entry: &Entry, place: &Path, existing: Option<&Entry>, decision: Decision) {
-        let Some(group) = entry.link_group else { return };
+        let Some(group) = entry.link_group() else { return };
         let same_type = existing.is_some_and(|existing| existing.kind.same_type(&entry.kind));
         // What is left alone whatever it is, is not what the other names of the source's file should be.
         let ignored = existing.is_some_and(|existing| self.ignores(entry, existing));
@@ -34,7 +34,7 @@ impl Destination {
 
     /// The decision on an entry that is another name of one before it; `None` for any other entry.
     pub(super) fn follow_leader(&self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Option<Decision> {
-        let leader = self.leaders.get(&entry.link_group?).filter(|_| self.options.selects(&entry.kind))?;
+        let leader = self.leaders.get(&entry.link_group()?).filter(|_| self.options.selects(&entry.kind))?;
         let linked = match (&self.tree, existing) {
             (Some(tree), Some(_)) if leader.stays => tree.same_file(&leader.place, place).unwrap_or(false),
             _ => false,
@@ -57,7 +57,7 @@ impl Destination {
 
     /// The name that an entry becomes a link to, if it is not the first of its group.
     pub fn leader(&self, entry: &Entry) -> Option<&Path> {
-        self.leaders.get(&entry.link_group?).map(|leader| leader.place.as_path())
+        self.leaders.get(&entry.link_group()?).map(|leader| leader.place.as_path())
     }
 
     /// Makes an entry another name of its leader.

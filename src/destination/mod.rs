@@ -277,7 +277,7 @@ impl Destination {
     }
 
     fn same_contents(&self, entry: &Entry, place: &Path) -> bool {
-        let (Some(theirs), Some(tree)) = (entry.digest, &self.tree) else { return false };
+        let (Some(theirs), Some(tree)) = (entry.digest(), &self.tree) else { return false };
         tree.open_file(place).and_then(|file| source::digest(file, self.seed)).is_ok_and(|ours| ours == theirs)
     }
 

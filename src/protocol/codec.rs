@@ -5,14 +5,14 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::tree::entry::{Digest, Entry, Kind, Timestamp};
+use crate::tree::entry::{Digest, Entry, Kind, Seldom, Timestamp};
 use crate::tree::paths::Paths;
 
 /// Longest path or link target on the wire, in bytes.
@@ -99,10 +99,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A name below a tree's root: see [`valid_name`].
-    pub fn name(&mut self) -> Result<PathBuf> {
+    pub fn name(&mut self) -> Result<&'a Path> {
         let bytes = self.string()?;
         if valid_name(bytes) {
-            Ok(PathBuf::from(OsStr::from_bytes(bytes)))
+            Ok(Path::new(OsStr::from_bytes(bytes)))
         } else {
             Err(Error::Stream(format!("the name {:?} does not stay below the root", bytes.escape_ascii().to_string())))
         }
@@ -185,8 +185,9 @@ pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
         Kind::CharDevice { .. } => KIND_CHAR,
         Kind::BlockDevice { .. } => KIND_BLOCK,
     };
-    let link = if entry.link_group.is_some() { HAS_LINK_GROUP } else { 0 };
-    let digest = if entry.digest.is_some() { HAS_DIGEST } else { 0 };
+    let (group, contents) = (entry.link_group(), entry.digest());
+    let link = if group.is_some() { HAS_LINK_GROUP } else { 0 };
+    let digest = if contents.is_some() { HAS_DIGEST } else { 0 };
     let listed = if entry.contents_listed { CONTENTS_LISTED } else { 0 };
     out.put_u8(kind | link | digest | listed);
     put_path(out, entry.relative());
@@ -201,11 +202,11 @@ pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
         Kind::CharDevice { rdev } | Kind::BlockDevice { rdev } => out.put_u64(*rdev),
         Kind::Dir | Kind::Fifo | Kind::Socket => {}
     }
-    if let Some(group) = entry.link_group {
+    if let Some(group) = group {
         out.put_u32(group);
     }
-    if let Some(digest) = &entry.digest {
-        out.put_slice(digest);
+    if let Some(digest) = contents {
+        out.put_slice(&digest);
     }
 }
 
@@ -232,7 +233,8 @@ pub fn entry(reader: &mut Reader<'_>, root: &Path) -> Result<Entry> {
     if (name == Path::new(".") || contents_listed) && kind != Kind::Dir {
         return Err(Error::Stream("a root or a listed directory that is no directory".into()));
     }
-    Ok(Entry { paths: Paths::new(root, &name), kind, mode, mtime, uid, gid, link_group, digest, contents_listed })
+    let seldom = Seldom { link_group, digest }.boxed();
+    Ok(Entry { paths: Paths::new(root, name), kind, mode, mtime, uid, gid, contents_listed, seldom })
 }
 
 fn kind(code: u8, reader: &mut Reader<'_>) -> Result<Kind> {

@@ -520,7 +520,7 @@ fn deleted(reader: &mut Reader<'_>) -> Result<Vec<Deleted>> {
     (0..count)
         .map(|_| {
             let is_dir = reader.u8()? != 0;
-            Ok(Deleted { path: reader.name()?, is_dir })
+            Ok(Deleted { path: reader.name()?.to_path_buf(), is_dir })
         })
         .collect()
 }

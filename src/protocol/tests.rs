@@ -16,7 +16,7 @@ use crate::delta::Block;
 use crate::error::ExitCode;
 use crate::options::Options;
 use crate::plan::{Action, Changes, Decision};
-use crate::tree::entry::{Entry, Kind, Timestamp};
+use crate::tree::entry::{Entry, Kind, Seldom, Timestamp};
 use crate::tree::paths::Paths;
 
 fn name() -> impl Strategy<Value = PathBuf> {
@@ -48,7 +48,8 @@ prop_compose! {
     ) -> Entry {
         let mtime = Timestamp { secs, nanos };
         let contents_listed = kind == Kind::Dir && nanos % 2 == 0;
-        Entry { paths: Paths::new(Path::new("/r"), &name), kind, mode, mtime, uid, gid, link_group, digest, contents_listed }
+        let seldom = Seldom { link_group, digest }.boxed();
+        Entry { paths: Paths::new(Path::new("/r"), &name), kind, mode, mtime, uid, gid, contents_listed, seldom }
     }
 }
 

@@ -87,7 +87,7 @@ pub fn run(session: &mut Session, paths: &[Vec<u8>], filter: &Filter) -> Result<
 fn announce(session: &Session, source: &Source, decisions: &[Decision]) {
     let mut leaders = HashMap::new();
     for (entry, decision) in source.entries.iter().zip(decisions) {
-        let leader = entry.link_group.map(|group| *leaders.entry(group).or_insert(entry.relative()));
+        let leader = entry.link_group().map(|group| *leaders.entry(group).or_insert(entry.relative()));
         let link_to = leader.filter(|_| decision.action == Action::HardLink);
         session.monitor.event(&Event::Item { entry, decision: *decision, link_to });
         if !decision.action.needs_data() {

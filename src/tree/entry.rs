@@ -2,7 +2,8 @@
 //!
 //! Plain data. Reading it from a disk is `scanner`'s and `metadata`'s, carrying it over a link is `protocol`'s.
 
-use std::path::Path;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 
 use super::paths::Paths;
 
@@ -44,7 +45,7 @@ pub enum Kind {
     /// A symbolic link; the target is bytes and never resolved.
     Symlink {
         /// What the link points at, as stored.
-        target: Box<Path>,
+        target: Target,
     },
     /// A named pipe.
     Fifo,
@@ -77,7 +78,33 @@ impl Kind {
     }
 }
 
+/// A symbolic link's target. Thin, since the size of every [`Kind`] is that of the largest, and few entries are links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target(Box<Box<Path>>);
+
+impl Deref for Target {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl From<&Path> for Target {
+    fn from(path: &Path) -> Self {
+        Self(Box::new(path.into()))
+    }
+}
+
+impl From<PathBuf> for Target {
+    fn from(path: PathBuf) -> Self {
+        Self(Box::new(path.into()))
+    }
+}
+
 /// One path in a tree and its metadata, read without following a link.
+///
+/// A list holds one for every path of a tree: what few entries have is kept apart, in [`Seldom`].
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Where it is.
@@ -92,12 +119,26 @@ pub struct Entry {
     pub uid: u32,
     /// Group's number on the machine that this entry was read on.
     pub gid: u32,
-    /// Hard-link group within this list: entries with equal numbers are one file. `None` without `-H` or for one link.
-    pub link_group: Option<u32>,
-    /// Digest of the contents; only for regular files and only with `--checksum`.
-    pub digest: Option<Digest>,
     /// Of a directory: whether all that is in it was listed. Only then may what is not in the list be deleted there.
     pub contents_listed: bool,
+    /// What only some options ask for: see [`Entry::link_group`] and [`Entry::digest`].
+    pub seldom: Option<Box<Seldom>>,
+}
+
+/// What an entry has with `-H` or `--checksum` only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seldom {
+    /// See [`Entry::link_group`].
+    pub link_group: Option<u32>,
+    /// See [`Entry::digest`].
+    pub digest: Option<Digest>,
+}
+
+impl Seldom {
+    /// Boxed as an [`Entry`] holds it: `None` where there is nothing to hold.
+    pub fn boxed(self) -> Option<Box<Seldom>> {
+        (self != Seldom::default()).then(|| Box::new(self))
+    }
 }
 
 impl Entry {
@@ -109,6 +150,26 @@ impl Entry {
     /// The root's path joined with [`Entry::relative`]: for messages and for reading.
     pub fn path(&self) -> &Path {
         self.paths.path()
+    }
+
+    /// Hard-link group within this list: entries with equal numbers are one file. `None` without `-H` or for one link.
+    pub fn link_group(&self) -> Option<u32> {
+        self.seldom.as_ref()?.link_group
+    }
+
+    /// Puts the entry into a hard-link group.
+    pub fn set_link_group(&mut self, group: u32) {
+        self.seldom.get_or_insert_default().link_group = Some(group);
+    }
+
+    /// Digest of the contents; only for regular files and only with `--checksum`.
+    pub fn digest(&self) -> Option<Digest> {
+        self.seldom.as_ref()?.digest
+    }
+
+    /// Notes the digest of the contents.
+    pub fn set_digest(&mut self, digest: Digest) {
+        self.seldom.get_or_insert_default().digest = Some(digest);
     }
 
     /// Whether this is a directory.
@@ -133,9 +194,8 @@ impl Entry {
             mtime: Timestamp::default(),
             uid: 0,
             gid: 0,
-            link_group: None,
-            digest: None,
             contents_listed: false,
+            seldom: None,
         }
     }
 }
@@ -143,6 +203,21 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_is_no_larger_than_ten_words_and_its_kind_than_two() {
+        assert!(size_of::<Entry>() <= 10 * size_of::<u64>(), "{}", size_of::<Entry>());
+        assert_eq!(size_of::<Kind>(), 2 * size_of::<u64>());
+    }
+
+    #[test]
+    fn a_link_group_and_a_digest_are_kept_side_by_side() {
+        let mut entry = Entry::sample("f", Kind::File { size: 1 });
+        assert_eq!((entry.link_group(), entry.digest()), (None, None));
+        entry.set_digest([7; 16]);
+        entry.set_link_group(0);
+        assert_eq!((entry.link_group(), entry.digest()), (Some(0), Some([7; 16])));
+    }
 
     #[test]
     fn a_time_is_kept_exactly_or_cut_to_what_a_file_system_holds() {

@@ -65,11 +65,22 @@ pub fn scan_with(
     keep: Wanted<'_>,
     report: Report<'_>,
 ) -> Vec<Entry> {
-    let mut walk =
-        Walk { tree, options, groups, keep, report, entries: Vec::new(), listing: Listing::default(), device: 0 };
+    let mut walk = Walk {
+        tree,
+        options,
+        groups,
+        keep,
+        report,
+        entries: Vec::new(),
+        listing: Listing::default(),
+        path: Vec::new(),
+        device: 0,
+    };
     if let Err(error) = walk.run(start) {
         (walk.report)(start, error);
     }
+    // A list grows by doubling, and lives as long as the sync.
+    walk.entries.shrink_to_fit();
     walk.entries
 }
 
@@ -81,6 +92,8 @@ struct Walk<'a> {
     report: Report<'a>,
     entries: Vec<Entry>,
     listing: Listing,
+    /// The memory of the last path that was asked about.
+    path: Vec<u8>,
     /// The device of the start.
     device: u64,
 }
@@ -118,7 +131,7 @@ impl Walk<'_> {
     }
 
     fn descend(&mut self, chain: &mut Chain<'_>, name: &CStr, pending: &mut Pending) {
-        let path = chain.child(name);
+        let path = chain.child(name, Vec::new());
         match self.enter(chain, Path::new(OsStr::from_bytes(&path)), name) {
             Ok(true) => pending.push(self.list(chain)),
             Ok(false) => {}
@@ -188,11 +201,12 @@ impl Walk<'_> {
         file_type: Option<FileType>,
         directories: &mut Vec<CString>,
     ) {
-        let path = chain.child(name);
-        let path = Path::new(OsStr::from_bytes(&path));
+        let bytes = chain.child(name, std::mem::take(&mut self.path));
+        let path = Path::new(OsStr::from_bytes(&bytes));
         if let Err(error) = self.try_list_item(path, parent, name, file_type, directories) {
             (self.report)(path, error);
         }
+        self.path = bytes;
     }
 
     fn try_list_item(
@@ -230,7 +244,7 @@ impl Walk<'_> {
     ) -> io::Result<()> {
         let mut entry = stat::entry(Paths::new(self.tree.path(), path), stat, parent, name)?;
         if self.options.hard_links && !entry.is_dir() && stat::links(stat) > 1 {
-            entry.link_group = Some(self.groups.number(stat));
+            entry.set_link_group(self.groups.number(stat));
         }
         self.entries.push(entry);
         Ok(())

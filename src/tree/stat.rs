@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, FileType, Mode, Stat, readlinkat, statat};
 use rustix::path::Arg;
 
-use super::entry::{Entry, Kind, Timestamp};
+use super::entry::{Entry, Kind, Target, Timestamp};
 use super::paths::Paths;
 
 /// Stats `name` in `directory` without following it.
@@ -26,9 +26,8 @@ pub(super) fn entry(paths: Paths, stat: &Stat, directory: BorrowedFd<'_>, name: 
         mtime: mtime(stat),
         uid: stat.st_uid,
         gid: stat.st_gid,
-        link_group: None,
-        digest: None,
         contents_listed: false,
+        seldom: None,
     })
 }
 
@@ -47,11 +46,11 @@ fn kind(stat: &Stat, directory: BorrowedFd<'_>, name: impl Arg) -> io::Result<Ki
     })
 }
 
-fn target(stat: &Stat, directory: BorrowedFd<'_>, name: impl Arg) -> io::Result<Box<Path>> {
+fn target(stat: &Stat, directory: BorrowedFd<'_>, name: impl Arg) -> io::Result<Target> {
     // One call reads the target if the buffer is longer than it; its length is the link's size on most file systems.
     let room = usize::try_from(stat.st_size).unwrap_or(0).min(64 * 1024) + 1;
     let target = readlinkat(directory, name, Vec::with_capacity(room))?;
-    Ok(Path::new(&OsString::from_vec(target.into_bytes())).into())
+    Ok(PathBuf::from(OsString::from_vec(target.into_bytes())).into())
 }
 
 /// Whether `stat` tells of a directory.

@@ -248,8 +248,7 @@ pub fn entry(name: &str, kind: Kind) -> Entry {
         mtime: Timestamp { secs: 1_500_000_000, nanos: 7 },
         uid: 0,
         gid: 0,
-        link_group: None,
-        digest: None,
+        seldom: None,
     }
 }
 

@@ -45,7 +45,7 @@ impl<'t> Chain<'t> {
         if let Some(at) = self.levels.len().checked_sub(OPEN_LEVELS) {
             self.levels[at].close()?;
         }
-        self.path = self.child(name);
+        self.path = self.child(name, Vec::new());
         self.levels.push(Level { path_len: self.path.len(), handle: Some(handle), identity: None });
         Ok(())
     }
@@ -77,9 +77,10 @@ impl<'t> Chain<'t> {
         Path::new(if self.path.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(&self.path) })
     }
 
-    /// Path of the entry `name` of the deepest level.
-    pub(in crate::tree) fn child(&self, name: &CStr) -> Vec<u8> {
-        let mut path = Vec::with_capacity(self.path.len() + 1 + name.count_bytes());
+    /// Path of the entry `name` of the deepest level, in the memory of `path`: a walk asks once for each name.
+    pub(in crate::tree) fn child(&self, name: &CStr, mut path: Vec<u8>) -> Vec<u8> {
+        path.clear();
+        path.reserve(self.path.len() + 1 + name.count_bytes());
         path.extend_from_slice(&self.path);
         if !path.is_empty() {
             path.push(b'/');

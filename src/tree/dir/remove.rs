@@ -161,7 +161,7 @@ impl<'a> Removal<'a> {
     }
 
     fn removed(&mut self, name: &CStr, is_dir: bool) {
-        let path = self.chain.child(name);
+        let path = self.chain.child(name, Vec::new());
         (self.on_removed)(Path::new(OsStr::from_bytes(&path)), is_dir);
     }
 
@@ -175,8 +175,10 @@ impl<'a> Removal<'a> {
     fn fail(&mut self, name: Option<&CStr>, error: io::Error) {
         self.mark();
         if self.failure.is_none() {
-            let path =
-                name.map_or_else(|| self.chain.path().as_os_str().as_bytes().to_vec(), |name| self.chain.child(name));
+            let path = name.map_or_else(
+                || self.chain.path().as_os_str().as_bytes().to_vec(),
+                |name| self.chain.child(name, Vec::new()),
+            );
             let path = Path::new(OsStr::from_bytes(&path));
             self.failure = Some(io::Error::new(error.kind(), format!("{}: {error}", path.display())));
         }

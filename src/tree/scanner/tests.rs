@@ -138,7 +138,7 @@ fn names_of_one_file_share_a_number_and_numbers_follow_first_sight() {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::hard_link(place.root().join(from), to).unwrap();
     }
-    let numbers = |entries: Vec<Entry>| -> Vec<_> { entries.iter().map(|entry| entry.link_group).collect() };
+    let numbers = |entries: Vec<Entry>| -> Vec<_> { entries.iter().map(Entry::link_group).collect() };
     let entries = scan_all(&place, ".");
     assert_eq!(listed(&entries), [".", "a", "single", "z", "d", "d/other", "d/e", "d/e/again", "d/e/third"]);
     let expected = [None, Some(0), None, Some(0), None, Some(1), None, Some(1), Some(0)];
@@ -156,7 +156,7 @@ fn link_groups_go_on_over_several_scans_of_one_list() {
     let mut groups = LinkGroups::default();
     let mut number = |start: &str| {
         let report = &mut |path: &Path, error| panic!("{}: {error}", path.display());
-        scan_with(&place.tree(), path(start), &ALL, &mut groups, &mut |_, _| true, report)[1].link_group
+        scan_with(&place.tree(), path(start), &ALL, &mut groups, &mut |_, _| true, report)[1].link_group()
     };
     assert_eq!((number("one"), number("two")), (Some(0), Some(0)));
 }
