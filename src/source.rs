@@ -151,7 +151,7 @@ impl Source {
         self.retain(|entry| {
             if !codec::fits(entry) {
                 let longest = format!("a path or link target of more than {} bytes cannot be sent", codec::MAX_PATH);
-                monitor.failed("list", entry.path(), &longest);
+                monitor.failed("list", &entry.path(), &longest);
             }
             codec::fits(entry)
         });
@@ -227,7 +227,7 @@ fn mention_skipped(entry: &Entry, options: &Options, monitor: &Monitor) {
 
 /// Reports that an entry's contents cannot be read after all, and says as what: vanished, or an error.
 pub fn unreadable(entry: &Entry, error: &io::Error, monitor: &Monitor) -> ExitCode {
-    let path = entry.path();
+    let path = &entry.path();
     if error.kind() == io::ErrorKind::NotFound {
         monitor.warn(ExitCode::Vanished, &format!("{} vanished before it was read", path.display()));
         return ExitCode::Vanished;

@@ -2,6 +2,7 @@
 //!
 //! Plain data. Reading it from a disk is `scanner`'s and `metadata`'s, carrying it over a link is `protocol`'s.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
@@ -148,7 +149,7 @@ impl Entry {
     }
 
     /// The root's path joined with [`Entry::relative`]: for messages and for reading.
-    pub fn path(&self) -> &Path {
+    pub fn path(&self) -> Cow<'_, Path> {
         self.paths.path()
     }
 

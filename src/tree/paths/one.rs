@@ -1,5 +1,6 @@
 //! One `Arc<Path>` an entry, and where the path below the root begins in it.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -39,8 +40,8 @@ impl Paths {
     }
 
     /// Root and relative path joined.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn path(&self) -> Cow<'_, Path> {
+        Cow::Borrowed(&self.path)
     }
 
     /// Path below the root.
