@@ -16,6 +16,7 @@
 //! | [`destination`] | what is made, deleted and put right at the other side |
 //! | [`tree`] | a tree on disk, always reached through a handle on its root |
 //! | [`options`], [`events`], [`error`] | what both ends know; what a watcher is told; what can end a sync |
+//! | [`heap`] | what the allocator was asked for, in a build with the instrument for it |
 //! | [`phases`] | the table of optimizations, each a cargo feature with one seam |
 //! | [`daemon`] | the persistent server (planned) |
 //!
@@ -31,6 +32,7 @@ pub mod destination;
 pub mod error;
 pub mod events;
 pub mod filter;
+pub mod heap;
 pub mod local;
 pub mod location;
 pub mod options;

@@ -84,6 +84,7 @@ fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
     destination.finish(&source.entries, &decisions);
     let mut outcome = Outcome { ours: destination.counters, ..Outcome::default() };
     let stages = [scanned - begun, Duration::ZERO, decided - scanned, copied - decided, copied.elapsed()];
+    outcome.ours.heap.list = source.list_bytes;
     outcome.ours.stages_us = stages.map(|stage| stage.as_micros() as u64);
     Ok(outcome)
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    sy::heap::start();
     let words: Vec<_> = std::env::args_os().collect();
     let code = match &words[..] {
         [_, only] if only == "--server" => sy::server::run(),

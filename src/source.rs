@@ -16,6 +16,7 @@ use crate::delta::strong::Hasher;
 use crate::error::ExitCode;
 use crate::events::Monitor;
 use crate::filter::{Filter, Side, Verdict};
+use crate::heap;
 use crate::location;
 use crate::options::Options;
 use crate::protocol::codec;
@@ -32,6 +33,8 @@ pub struct Source {
     pub entries: Vec<Entry>,
     /// Whether everything could be listed: if not, nothing may be deleted.
     pub complete: bool,
+    /// Bytes of memory that the list held when it was complete; 0 in a build that does not count.
+    pub list_bytes: u64,
     roots: Vec<Root>,
     groups: LinkGroups,
 }
@@ -45,8 +48,19 @@ struct Root {
 impl Source {
     /// Lists what `paths` name. What cannot be read is reported and makes the list incomplete.
     pub fn scan(paths: &[Vec<u8>], options: &Options, filter: &Filter, seed: u64, monitor: &Arc<Monitor>) -> Source {
-        let mut source =
-            Source { entries: Vec::new(), complete: true, roots: Vec::new(), groups: LinkGroups::default() };
+        let (mut source, held) = heap::held_by(|| Source::list(paths, options, filter, seed, monitor));
+        source.list_bytes = held.unwrap_or(0);
+        source
+    }
+
+    fn list(paths: &[Vec<u8>], options: &Options, filter: &Filter, seed: u64, monitor: &Arc<Monitor>) -> Source {
+        let mut source = Source {
+            entries: Vec::new(),
+            complete: true,
+            list_bytes: 0,
+            roots: Vec::new(),
+            groups: LinkGroups::default(),
+        };
         for path in paths {
             source.add(Path::new(OsStr::from_bytes(path)), options, filter, monitor);
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::error::ExitCode;
 use crate::phases::{PHASES, State};
-use crate::protocol::message::{Counters, Role};
+use crate::protocol::message::{Counters, HeapCounts, Role};
 use crate::session::Outcome;
 
 /// Version of the `--stats-file` object.
@@ -72,6 +72,8 @@ impl Summary {
     pub fn stats_file(&self) -> Value {
         let ours = &self.outcome.ours;
         let mut object = end_json(ours);
+        // Counted to the end, which SESSION_END could not be.
+        object["heap"] = heap_json(&HeapCounts::now(ours.heap.list));
         // What crossed the link is counted where it crosses; what became of the files, where they are.
         object["files"] = files_json(&self.receiver());
         object["bytes"] = bytes_json(&self.receiver());
@@ -179,6 +181,20 @@ fn end_json(counters: &Counters) -> Value {
             "transfer": seconds(3),
             "finish": seconds(4),
         },
+        "heap": heap_json(&counters.heap),
+    })
+}
+
+/// Null where the end's build does not count.
+fn heap_json(heap: &HeapCounts) -> Value {
+    if heap.allocations == 0 {
+        return Value::Null;
+    }
+    json!({
+        "allocations": heap.allocations,
+        "bytes": heap.bytes,
+        "peak_bytes": heap.peak,
+        "list_bytes": heap.list,
     })
 }
 
@@ -222,6 +238,14 @@ fn grouped(number: u64, human: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_heap_is_told_where_it_was_counted_and_null_elsewhere() {
+        let counted = HeapCounts { allocations: 3, bytes: 400, peak: 200, list: 100 };
+        let expected = json!({ "allocations": 3, "bytes": 400, "peak_bytes": 200, "list_bytes": 100 });
+        assert_eq!(end_json(&Counters { heap: counted, ..Counters::default() })["heap"], expected);
+        assert_eq!(end_json(&Counters::default())["heap"], Value::Null);
+    }
 
     #[test]
     fn numbers_are_grouped_as_rsync_groups_them() {

@@ -14,6 +14,7 @@ use super::frame::{Frame, RawFrame};
 use super::payload::Payload;
 use crate::delta::{Block, Op};
 use crate::error::{Error, ExitCode, Result};
+use crate::heap;
 use crate::options::Options;
 use crate::plan::{Action, Changes, Decision};
 use crate::tree::entry::{Digest, Entry};
@@ -233,6 +234,33 @@ pub struct Counters {
     pub depth: u64,
     /// Time of each stage in microseconds: scan, list, decide, transfer, finish.
     pub stages_us: [u64; 5],
+    /// What this end's allocator was asked for; zeros where it does not count.
+    pub heap: HeapCounts,
+}
+
+/// An end's allocations, in a build that counts them. No process makes none: 0 stands for "not counted".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct HeapCounts {
+    /// Allocations made.
+    pub allocations: u64,
+    /// Bytes asked for in them.
+    pub bytes: u64,
+    /// Most bytes held at once.
+    pub peak: u64,
+    /// Bytes that the list held when the scan of the source was over (a sender's count).
+    pub list: u64,
+}
+
+impl HeapCounts {
+    /// This process's counts until now, with what its list held.
+    pub fn now(list: u64) -> HeapCounts {
+        heap::counts().map_or(HeapCounts::default(), |counts| HeapCounts {
+            allocations: counts.allocations,
+            bytes: counts.bytes,
+            peak: counts.peak,
+            list,
+        })
+    }
 }
 
 impl Counters {
@@ -252,6 +280,7 @@ impl Counters {
         ]
         .into_iter()
         .chain(self.stages_us.iter_mut())
+        .chain([&mut self.heap.allocations, &mut self.heap.bytes, &mut self.heap.peak, &mut self.heap.list])
     }
 }
 
@@ -338,7 +367,7 @@ impl Message {
                 out.put_u64(bytes);
             }
             Message::Keepalive { timestamp } => out.put_u64(timestamp),
-            Message::SessionEnd(mut counters) => counters.numbers().for_each(|number| out.put_u64(*number)),
+            Message::SessionEnd(counters) => put_counters(out, counters),
             Message::Error(report) => {
                 out.put_u8(u8::from(report.fatal));
                 out.put_u8(report.code as u8);
@@ -380,13 +409,7 @@ impl Message {
             code::CHECKSUM_RESP => Message::ChecksumResp(checksums(&mut reader)?),
             code::PROGRESS => Message::Progress { entries: reader.u64()?, bytes: reader.u64()? },
             code::KEEPALIVE => Message::Keepalive { timestamp: reader.u64()? },
-            code::SESSION_END => {
-                let mut counters = Counters::default();
-                for number in counters.numbers() {
-                    *number = reader.u64()?;
-                }
-                Message::SessionEnd(counters)
-            }
+            code::SESSION_END => Message::SessionEnd(counters(&mut reader)?),
             code::ERROR => {
                 let (fatal, number) = (reader.u8()? != 0, reader.u8()?);
                 let code = ExitCode::from_wire(number);
@@ -513,6 +536,22 @@ fn status(number: u8) -> Result<Status> {
         .into_iter()
         .find(|status| *status as u8 == number)
         .ok_or_else(|| Error::Stream(format!("unknown outcome {number} of a file")))
+}
+
+fn put_counters(out: &mut Vec<u8>, mut counters: Counters) {
+    out.put_u8(counters.numbers().count() as u8);
+    counters.numbers().for_each(|number| out.put_u64(*number));
+}
+
+/// A version that counts less leaves the rest at 0; what a later one counts besides is passed over.
+fn counters(reader: &mut Reader<'_>) -> Result<Counters> {
+    let (mut counters, count) = (Counters::default(), usize::from(reader.u8()?));
+    let ours = counters.numbers().count();
+    for number in counters.numbers().take(count) {
+        *number = reader.u64()?;
+    }
+    reader.bytes(count.saturating_sub(ours) * size_of::<u64>())?;
+    Ok(counters)
 }
 
 fn deleted(reader: &mut Reader<'_>) -> Result<Vec<Deleted>> {

@@ -108,9 +108,10 @@ fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(index, digest, ops)| Message::DeltaData(DeltaData { index, digest, ops })),
         any::<[u64; 2]>().prop_map(|[entries, bytes]| Message::Progress { entries, bytes }),
         any::<u64>().prop_map(|timestamp| Message::Keepalive { timestamp }),
-        any::<[u64; 6]>().prop_map(|[listed, created, matched, depth, first, last]| {
+        any::<[u64; 7]>().prop_map(|[listed, created, matched, depth, first, last, list]| {
             let stages_us = [first, 0, 0, 0, last];
-            Message::SessionEnd(Counters { listed, created, matched, depth, stages_us, ..Counters::default() })
+            let heap = HeapCounts { list, ..HeapCounts::default() };
+            Message::SessionEnd(Counters { listed, created, matched, depth, stages_us, heap, ..Counters::default() })
         }),
         (any::<bool>(), vec(any::<u8>(), 0..90)).prop_map(|(fatal, text)| Message::Error(Report {
             fatal,
@@ -202,4 +203,20 @@ fn the_largest_pieces_that_we_send_fit_a_frame() {
     let bytes = bytes_of(&Message::FileData(FileData { index: 0, offset: 0, digest: Some([0; 16]), data }));
     assert!(bytes.len() <= MAX_FRAME);
     const { assert!(HEADER + MAX_BATCH <= MAX_FRAME) };
+}
+
+#[test]
+fn counts_of_another_version_are_taken_as_far_as_both_know_them() {
+    let numbers = |count: u8| -> Vec<u8> {
+        let numbers = (1..=u64::from(count)).flat_map(u64::to_be_bytes);
+        [count].into_iter().chain(numbers).collect()
+    };
+    let decode = |payload: &[u8]| match decode_as(code::SESSION_END, payload.to_vec()) {
+        Ok(Message::SessionEnd(counters)) => Some(counters),
+        _ => None,
+    };
+    assert_eq!(decode(&numbers(2)), Some(Counters { listed: 1, created: 2, ..Counters::default() }));
+    assert_eq!(decode(&numbers(255)).map(|all| (all.listed, all.heap.list)), Some((1, 20)));
+    let missing_one = &numbers(255)[..255 * 8];
+    assert_eq!(decode(missing_one), None, "a count that the frame has no room for");
 }

@@ -24,7 +24,9 @@ use crate::error::{Error, ExitCode, Result, is_full};
 use crate::filter::Filter;
 use crate::plan::Decision;
 use crate::protocol::batch::Batch;
-use crate::protocol::message::{ChecksumResp, Counters, Deleted, DeltaData, FileData, FileDone, Message, Status};
+use crate::protocol::message::{
+    ChecksumResp, Counters, Deleted, DeltaData, FileData, FileDone, HeapCounts, Message, Status,
+};
 use crate::tree::entry::{Digest, Entry};
 
 /// Blocks in one CHECKSUM_RESP.
@@ -65,6 +67,7 @@ pub fn run(session: &mut Session, paths: &[Vec<u8>], filter: Filter) -> Result<(
     // The sender counts both: it alone decides how many files are under way.
     (counters.round_trips, counters.depth) = (theirs.round_trips, theirs.depth);
     if !session.is_client {
+        counters.heap = HeapCounts::now(0);
         session.outbox.send(Message::SessionEnd(counters))?;
     }
     Ok((counters, Some(theirs)))

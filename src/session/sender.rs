@@ -21,7 +21,9 @@ use crate::events::Event;
 use crate::filter::Filter;
 use crate::plan::{Action, Decision};
 use crate::protocol::buffers::Buffers;
-use crate::protocol::message::{self, ChecksumResp, Counters, DeltaData, FileData, FileDone, Message, Status};
+use crate::protocol::message::{
+    self, ChecksumResp, Counters, DeltaData, FileData, FileDone, HeapCounts, Message, Status,
+};
 use crate::protocol::payload::Payload;
 use crate::source::{self, Source};
 use crate::tree::entry::Digest;
@@ -77,6 +79,7 @@ pub fn run(session: &mut Session, paths: &[Vec<u8>], filter: &Filter) -> Result<
     counters.stages_us[0] = (scanned - begun).as_micros() as u64;
     counters.stages_us[1] = (decided - scanned).as_micros() as u64;
     counters.stages_us[3] = (transferred - decided).as_micros() as u64;
+    counters.heap = HeapCounts::now(source.list_bytes);
     session.outbox.send(Message::SessionEnd(counters))?;
     let theirs = if session.is_client { Some(await_end(session)?) } else { None };
     counters.stages_us[4] = transferred.elapsed().as_micros() as u64;
