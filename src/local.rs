@@ -2,12 +2,13 @@
 //!
 //! With `--no-whole-file` it is a session over a link within the process instead, both roles on threads of their own.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -90,10 +91,10 @@ fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
 }
 
 /// What a worker needs to know, all of it shared.
-struct Job<'a> {
-    source: &'a Source,
+struct Job<'a, 's> {
+    source: &'s Source,
     destination: &'a Destination,
-    wanted: Vec<(usize, PathBuf)>,
+    wanted: Vec<(usize, Cow<'s, Path>)>,
     next: AtomicUsize,
     stop: AtomicBool,
     options: &'a Options,
@@ -115,7 +116,7 @@ fn copy_files(
     options: &Options,
     monitor: &Monitor,
 ) -> Result<()> {
-    let wanted: Vec<(usize, PathBuf)> = decisions
+    let wanted: Vec<(usize, Cow<'_, Path>)> = decisions
         .iter()
         .enumerate()
         .filter(|(_, decision)| decision.action.needs_data())
@@ -141,7 +142,7 @@ fn copy_files(
 fn conclude(
     destination: &mut Destination,
     decisions: &[Decision],
-    wanted: &[(usize, PathBuf)],
+    wanted: &[(usize, Cow<'_, Path>)],
     shares: Vec<Share>,
 ) -> Result<()> {
     let done: usize = shares.iter().map(|share| share.placed.len() + share.failed.len()).sum();
@@ -163,7 +164,7 @@ fn conclude(
     }
 }
 
-impl Job<'_> {
+impl Job<'_, '_> {
     fn work(&self, tree: &Tree) -> Share {
         let mut share = Share::default();
         let mut scratch = Vec::new();

@@ -88,20 +88,20 @@ impl Destination {
 
     /// Gives a directory whose contents are in its attributes.
     pub(super) fn finish_dir(&mut self, entry: &Entry, decision: Decision) {
-        let place = self.place(entry);
+        let place = &*self.place(entry);
         let made = decision.changes.contains(Changes::NEW);
-        if (!made && !self.touched.contains(&place)) || self.failed.contains(&place) {
+        if (!made && !self.touched.contains(place)) || self.failed.contains(place) {
             return;
         }
         let Some(tree) = &self.tree else { return };
-        let result = tree.lstat(&place).and_then(|now| {
+        let result = tree.lstat(place).and_then(|now| {
             let Some(now) = now.filter(Entry::is_dir) else { return Ok(()) };
-            let kept = self.modes.get(&place).copied().unwrap_or(now.mode);
+            let kept = self.modes.get(place).copied().unwrap_or(now.mode);
             let wanted = Entry { mode: if self.options.perms { entry.mode } else { kept }, ..entry.clone() };
-            metadata::apply(tree, &place, &wanted, &Keep { perms: true, ..self.keep(entry) }, Some(&now))
+            metadata::apply(tree, place, &wanted, &Keep { perms: true, ..self.keep(entry) }, Some(&now))
         });
         if let Err(error) = result {
-            self.report(ExitCode::Partial, "set attributes of directory", &place, &error);
+            self.report(ExitCode::Partial, "set attributes of directory", place, &error);
         }
     }
 }

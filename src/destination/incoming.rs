@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Destination;
 use super::draft::Draft;
@@ -25,7 +25,6 @@ pub struct Basis {
 
 /// A file that is being received.
 pub struct Incoming {
-    place: PathBuf,
     output: Output,
     matched: u64,
     basis: Option<Basis>,
@@ -66,7 +65,7 @@ impl Incoming {
             false => None,
         };
         let output = Output { draft, sparse, hasher: Hasher::new(seed), written: 0 };
-        Ok(Incoming { place: place.to_path_buf(), output, matched: 0, basis })
+        Ok(Incoming { output, matched: 0, basis })
     }
 
     /// Bytes written so far: where the next ones belong.
@@ -121,7 +120,7 @@ impl Incoming {
         }
     }
 
-    /// Ends the file: compares the digest, where there is one, sets the attributes, puts it in place.
+    /// Ends the file, which `entry` is of: compares the digest, where there is one, sets the attributes, puts it in place.
     ///
     /// # Errors
     /// The system's; the file under its own name is then untouched (unless it is written in place).
@@ -136,7 +135,7 @@ impl Incoming {
         match &destination.tree {
             Some(tree) => {
                 let keep = destination.keep(entry);
-                draft.finish(tree, &self.place, entry, written, &keep).map(Ending::Placed)
+                draft.finish(tree, &destination.place(entry), entry, written, &keep).map(Ending::Placed)
             }
             None => Ok(Ending::Placed(None)),
         }

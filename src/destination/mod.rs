@@ -4,6 +4,7 @@
 //! Used by the receiver of a session and by a local copy. Works only through a [`Tree`], so beneath the root. Contents
 //! are `incoming`'s (from a link) or `tree::copy`'s (on one machine).
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io;
@@ -178,10 +179,10 @@ impl Destination {
     }
 
     /// Where an entry goes, below the root.
-    pub fn place(&self, entry: &Entry) -> PathBuf {
+    pub fn place<'e>(&self, entry: &'e Entry) -> Cow<'e, Path> {
         match &self.rename {
-            Some(name) => PathBuf::from(name),
-            None => entry.relative().to_path_buf(),
+            Some(name) => PathBuf::from(name).into(),
+            None => entry.relative().into(),
         }
     }
 
@@ -194,8 +195,8 @@ impl Destination {
         if self.below_failed(&place) {
             return self.give_up(&place);
         }
-        if self.ignored.contains(&parent(&place)) && place != Path::new(".") {
-            self.ignored.insert(place);
+        if self.ignored.contains(parent(&place)) && *place != *Path::new(".") {
+            self.ignored.insert(place.into_owned());
             self.count(Decision::SKIP);
             return Decision::SKIP;
         }
@@ -237,7 +238,7 @@ impl Destination {
                 Action::Attributes => self.attributes(entry, place, existing.as_ref())?,
                 _ if entry.is_dir() => self.note_closed(place, existing.as_ref())?,
                 Action::Skip => {}
-                _ => self.open_up(&parent(place))?,
+                _ => self.open_up(parent(place))?,
             }
         }
         self.lead(entry, place, existing.as_ref(), decision);
@@ -248,7 +249,7 @@ impl Destination {
     /// What stands at `place`; a directory that is not there has nothing in it.
     fn existing(&self, place: &Path) -> io::Result<Option<Entry>> {
         let Some(tree) = &self.tree else { return Ok(None) };
-        if self.empty.contains(&parent(place)) {
+        if self.empty.contains(parent(place)) {
             // That the root was made by us just now only its decision shows: it is new.
             return Ok(None);
         }
@@ -287,7 +288,10 @@ impl Destination {
 
     /// What an interrupted run left of the file at `place`, unless the list has a file of that name.
     pub fn partial(&self, place: &Path) -> Option<PathBuf> {
-        let path = partial_name(place).filter(|path| self.options.partial && !self.listed_partials.contains(path))?;
+        if !self.options.partial {
+            return None;
+        }
+        let path = partial_name(place).filter(|path| !self.listed_partials.contains(path))?;
         let found = self.tree.as_ref()?.lstat(&path).ok()??;
         found.is_file().then_some(path)
     }
@@ -328,7 +332,7 @@ impl Destination {
             return Ok(());
         }
         if !self.options.dry_run {
-            self.open_up(&parent(place))?;
+            self.open_up(parent(place))?;
         }
         if existing.is_dir() {
             // What is in it goes first, and is told.
@@ -342,7 +346,7 @@ impl Destination {
     }
 
     fn create(&mut self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Attempt<()> {
-        self.open_up(&parent(place))?;
+        self.open_up(parent(place))?;
         self.touch(place);
         let Some(tree) = &self.tree else { return Ok(()) };
         let mode = self.mode_for(entry, existing);
@@ -370,8 +374,8 @@ impl Destination {
     /// Notes that the directory which `place` is in gets its times from us later.
     pub fn touch(&mut self, place: &Path) {
         let parent = parent(place);
-        if !self.touched.contains(&parent) {
-            self.touched.insert(parent);
+        if !self.touched.contains(parent) {
+            self.touched.insert(parent.to_path_buf());
         }
     }
 
@@ -410,9 +414,6 @@ impl Destination {
 }
 
 /// The directory that `place` is in; the root is in itself.
-fn parent(place: &Path) -> PathBuf {
-    match place.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
+fn parent(place: &Path) -> &Path {
+    place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -5,12 +5,13 @@
 //! server sends its own) -> done. A file is `Wanted` until its outcome is told; the contents of one file are never mixed with
 //! another's. Whatever does not fit ends the session with an ERROR, and what is half-written goes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -210,7 +211,7 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    fn place(&self, index: u32) -> PathBuf {
+    fn place(&self, index: u32) -> Cow<'a, Path> {
         self.destination.place(&self.entries[index as usize])
     }
 
