@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::wan::Wan;
+
 /// The performance lab of sy: runs sy and rsync side by side, checks every result, keeps and explains what it measured.
 ///
 /// With no argument it measures every scenario on this host and over SSH to a private sshd that it starts on a free
@@ -80,6 +82,10 @@ pub struct Selection {
     /// Over SSH to a private sshd on the loopback address
     #[arg(long, help_heading = "Where")]
     pub loopback: bool,
+    /// Over SSH to the same sshd behind a relay that makes every round trip take RTT_MS more, half of it each way, and
+    /// lets at most MBIT million bits a second through each way [default: no bound]. Can be repeated
+    #[arg(long, value_name = "RTT_MS[:MBIT]", help_heading = "Where")]
+    pub wan: Vec<Wan>,
     /// Over SSH to HOST of your own SSH configuration; sy and the lab are copied to a temporary directory there. Can be
     /// repeated
     #[arg(long, value_name = "HOST", help_heading = "Where")]
@@ -128,6 +134,17 @@ mod tests {
         assert_eq!(cli.measure.selection.ssh, ["h1", "h2"]);
         assert_eq!((cli.measure.rounds(), cli.measure.selection.seed), (5, 42));
         assert_eq!(Cli::try_parse_from(["x", "--quick"]).unwrap().measure.rounds(), 2);
+    }
+
+    #[test]
+    fn lines_are_repeated_and_a_wrong_one_is_refused() {
+        let cli = Cli::try_parse_from(["x", "--wan", "50", "--wan", "100:20"]).unwrap();
+        assert_eq!(
+            cli.measure.selection.wan.iter().map(Wan::label).collect::<Vec<_>>(),
+            ["ssh:wan-50ms", "ssh:wan-100ms-20mbit"]
+        );
+        let refused = Cli::try_parse_from(["x", "--wan", "fast"]).unwrap_err().to_string();
+        assert!(refused.contains("a round trip lies between 0.1 and 10000 ms"), "{refused}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | `subject` | who is measured, with which command |
 //! | `place`, `tree` | trees on this host and on far ones: make, restore, compare |
 //! | `ssh` | the private server, and how far hosts are reached |
+//! | `wan` | the relay that makes that server a far one |
 //! | `run` | order of rounds, one sync, a whole run |
 //! | `child` | the lab's own hidden commands: the wrapper around every sync, the leash |
 //! | `record` | samples, environment, directories of runs |
@@ -35,4 +36,5 @@ pub mod subject;
 pub mod sy_build;
 pub mod tree;
 pub mod verdict;
+pub mod wan;
 pub mod workspace;

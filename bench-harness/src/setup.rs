@@ -21,6 +21,8 @@ use crate::ssh::Endpoint;
 use crate::ssh::server::{self, Server};
 use crate::subject::{self, Role, Subject};
 use crate::sy_build::{self, Sy};
+use crate::wan::Wan;
+use crate::wan::relay::Relay;
 
 /// A mistake in the arguments, for exit status 2.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// A lab that is ready to run. Fields are dropped in this order: connections, then the server, then all directories.
+/// A lab that is ready to run. Fields are dropped in this order: connections, relays, the server, then all directories.
 pub struct Ready {
     /// The ways to the other end.
     pub transports: Vec<Transport>,
@@ -46,6 +48,7 @@ pub struct Ready {
     pub subjects: Vec<Subject>,
     /// What is known of it so far.
     pub environment: Environment,
+    _relays: Vec<Relay>,
     _server: Option<Server>,
     _leash: Option<Leash>,
 }
@@ -86,20 +89,27 @@ fn known<'a>(what: &str, asked: &[String], all: impl Iterator<Item = &'a str>) -
 pub fn ready(own: &Path, root: &Path, selection: &Selection) -> Result<Ready> {
     let (scenarios, subjects) = choose(root, selection)?;
     let mut notes = Vec::new();
-    let (local, loopback) = places(selection, &mut notes);
+    let places = places(selection, &mut notes);
     let subjects = runnable(subjects, &mut notes);
     ensure!(!subjects.is_empty(), "there is nothing to run: {}", notes.join("; "));
     let sy = sy(root, selection, &subjects)?;
     let need = scenarios.iter().map(|s| layout::footprint(&layout::plan(s, selection.seed)) * 3).max().unwrap_or(0);
     let scratch = Scratch::new(own, need, selection)?;
-    let server = if loopback { server(own, &scratch.ssh, &mut notes)? } else { None };
+    let server = if places.server { server(own, &scratch.ssh, &mut notes)? } else { None };
     let (mut transports, mut problems) = (Vec::new(), Vec::new());
-    if local {
+    if places.local {
         transports.push(Transport::local());
     }
+    let mut relays = Vec::new();
     if let Some(server) = &server {
-        let far = Far { endpoint: server.endpoint.clone(), own: path_text(own)?, sy: None, agent: None };
-        transports.push(Transport { label: server.endpoint.label.clone(), far: Some(far) });
+        if places.loopback {
+            transports.push(same_host(server.endpoint.clone(), own)?);
+        }
+        for wan in lines(&selection.wan) {
+            let relay = Relay::start(wan, server.port)?;
+            transports.push(same_host(server.endpoint.behind(wan, relay.port), own)?);
+            relays.push(relay);
+        }
     }
     for host in &selection.ssh {
         match far_host(Endpoint::user(host), own, sy.as_ref(), need) {
@@ -122,22 +132,41 @@ pub fn ready(own: &Path, root: &Path, selection: &Selection) -> Result<Ready> {
     environment.quick = selection.quick;
     environment.notes = notes;
     environment.problems = problems;
-    Ok(Ready { transports, lab, scenarios, subjects, environment, _server: server, _leash: scratch.leash })
+    Ok(Ready {
+        transports,
+        lab,
+        scenarios,
+        subjects,
+        environment,
+        _relays: relays,
+        _server: server,
+        _leash: scratch.leash,
+    })
 }
 
-/// Whether to run on this host and over the private server: both, when nothing was asked for.
-fn places(selection: &Selection, notes: &mut Vec<String>) -> (bool, bool) {
-    let nothing = !selection.local && !selection.loopback && selection.ssh.is_empty();
-    let mut loopback = nothing || selection.loopback;
-    if loopback && server::find().is_none() {
+/// Where to run, besides the hosts of the user's own configuration.
+#[derive(Debug, PartialEq, Eq)]
+struct Places {
+    local: bool,
+    loopback: bool,
+    /// Whether there is to be a private server: for the loopback, or for relays in front of it.
+    server: bool,
+}
+
+/// On this host and over the private server, when nothing was asked for.
+fn places(selection: &Selection, notes: &mut Vec<String>) -> Places {
+    let nothing = !selection.local && !selection.loopback && selection.ssh.is_empty() && selection.wan.is_empty();
+    let loopback = nothing || selection.loopback;
+    let mut server = loopback || !selection.wan.is_empty();
+    if server && server::find().is_none() {
         notes.push(needs::missing("sshd", "the runs over SSH to this host are left out"));
-        loopback = false;
+        server = false;
     }
-    if loopback && needs::find("ssh").is_none() {
+    if server && needs::find("ssh").is_none() {
         notes.push(needs::missing("ssh", "the runs over SSH are left out"));
-        loopback = false;
+        server = false;
     }
-    (nothing || selection.local, loopback)
+    Places { local: nothing || selection.local, loopback: loopback && server, server }
 }
 
 fn runnable(subjects: Vec<Subject>, notes: &mut Vec<String>) -> Vec<Subject> {
@@ -198,6 +227,18 @@ fn server(own: &Path, dir: &Path, notes: &mut Vec<String>) -> Result<Option<Serv
             Ok(None)
         }
     }
+}
+
+/// Each once: two transports of one label would be one.
+fn lines(asked: &[Wan]) -> Vec<Wan> {
+    let first = |(at, wan): (usize, &Wan)| (!asked[..at].contains(wan)).then_some(*wan);
+    asked.iter().enumerate().filter_map(first).collect()
+}
+
+/// A far end that is this host: its trees and binaries are the near end's, and no relay is in the way to them.
+fn same_host(endpoint: Endpoint, own: &Path) -> Result<Transport> {
+    let label = endpoint.label.clone();
+    Ok(Transport { label, far: Some(Far { endpoint, own: path_text(own)?, sy: None, agent: None }) })
 }
 
 /// Puts the binaries on a far host and starts the agent there.
@@ -261,7 +302,8 @@ fn describe(
     environment.subjects = subjects.iter().map(info).collect();
     for transport in transports {
         let Some(far) = &mut transport.far else { continue };
-        let mut info = TransportInfo { cipher: far.endpoint.cipher(), ..TransportInfo::default() };
+        let mut info =
+            TransportInfo { cipher: far.endpoint.cipher(), wan: far.endpoint.wan, ..TransportInfo::default() };
         if let Some(agent) = &mut far.agent {
             info.rtt_s = Some(agent.rtt_s);
             if let Response::Machine(machine) = agent.call(&Request::Describe)? {
@@ -282,6 +324,7 @@ mod tests {
         Selection {
             local: true,
             loopback: false,
+            wan: Vec::new(),
             ssh: Vec::new(),
             scenarios: own(scenarios),
             peers: own(peers),
@@ -311,12 +354,25 @@ mod tests {
     }
 
     #[test]
-    fn with_no_place_asked_for_there_are_both() {
-        let mut all = selection(&[], &[]);
-        assert_eq!(places(&all, &mut Vec::new()), (true, false));
-        all.local = false;
-        all.ssh = vec!["h".into()];
-        assert_eq!(places(&all, &mut Vec::new()), (false, false));
+    fn with_no_place_asked_for_there_are_both_and_a_line_is_a_place() {
+        let there = server::find().is_some() && needs::find("ssh").is_some();
+        let places = |local, loopback, wan: &[&str], ssh: &[&str]| {
+            let ssh = ssh.iter().map(|host| (*host).to_owned()).collect();
+            let wan = wan.iter().map(|text| text.parse().unwrap()).collect();
+            places(&Selection { local, loopback, wan, ssh, ..selection(&[], &[]) }, &mut Vec::new())
+        };
+        let of = |local, loopback, server| Places { local, loopback: loopback && there, server: server && there };
+        assert_eq!(places(false, false, &[], &[]), of(true, true, true));
+        assert_eq!(places(true, false, &[], &[]), of(true, false, false));
+        assert_eq!(places(false, false, &[], &["h"]), of(false, false, false));
+        assert_eq!(places(false, false, &["50"], &[]), of(false, false, true));
+        assert_eq!(places(true, true, &["50"], &[]), of(true, true, true));
+    }
+
+    #[test]
+    fn a_line_that_is_asked_for_twice_is_one() {
+        let asked = ["50", "100:20", "50.0", "100:2"].map(|text| text.parse().unwrap());
+        assert_eq!(lines(&asked).iter().map(Wan::label).collect::<Vec<_>>(), [0, 1, 3].map(|at| asked[at].label()));
     }
 
     #[test]

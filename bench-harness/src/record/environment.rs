@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::place::disk;
 use crate::subject::Role;
+use crate::wan::Wan;
 
 /// A host, as far as it explains a result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ pub struct TransportInfo {
     pub far: Option<Machine>,
     /// Seconds that an empty request and its answer take.
     pub rtt_s: Option<f64>,
+    /// The line that the relay stood for.
+    pub wan: Option<Wan>,
 }
 
 /// The whole of `env.json`.

@@ -12,6 +12,7 @@ use crate::record::store::Recorded;
 use crate::stats;
 use crate::subject::Role;
 use crate::verdict::Verdict;
+use crate::wan::Wan;
 use format::{bytes, figure};
 
 /// The whole report.
@@ -66,7 +67,8 @@ fn head(environment: &Environment, cells: &[Cell]) -> String {
         let cipher = transport.cipher.clone().unwrap_or_else(|| "unknown".into());
         let rtt = transport.rtt_s.map_or(String::new(), |s| format!(", empty request {} ms", figure(s * 1e3)));
         let far = transport.far.as_ref().map_or(String::new(), |m| format!(", far host {}", machine(m)));
-        line(label, format!("cipher {cipher}{rtt}{far}"));
+        let wan = transport.wan.map_or(String::new(), |wan| format!(", {}", relay(&wan)));
+        line(label, format!("cipher {cipher}{wan}{rtt}{far}"));
     }
     line("seed", format!("{}, {} timed rounds", environment.seed, environment.runs));
     for note in environment.notes.iter().chain(&environment.problems) {
@@ -77,6 +79,15 @@ fn head(environment: &Environment, cells: &[Cell]) -> String {
 
 fn completeness(environment: &Environment) -> &'static str {
     if environment.complete { "" } else { "The run did not come to its end." }
+}
+
+fn relay(wan: &Wan) -> String {
+    let rate = wan.mbit.map_or("no bound on the rate".into(), |mbit| format!("{mbit} Mbit/s each way"));
+    format!(
+        "a relay adds {} ms to each round trip, {rate}, holds {} each way",
+        wan.rtt_ms,
+        bytes(Some(wan.queue() as f64))
+    )
 }
 
 fn machine(machine: &Machine) -> String {

@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::wan::Wan;
+
 /// The options that every `ssh` of the lab has, on top of the user's or the private configuration.
 const OPTIONS: [&str; 6] = ["-o", "BatchMode=yes", "-o", "ControlMaster=no", "-o", "ControlPath=none"];
 
@@ -23,18 +25,28 @@ pub struct Endpoint {
     pub host: String,
     /// Options before the host.
     pub options: Vec<String>,
+    /// The line in between, where there is a relay.
+    pub wan: Option<Wan>,
 }
 
 impl Endpoint {
     /// A host of the user's own SSH configuration.
     pub fn user(host: &str) -> Self {
-        Endpoint { label: format!("ssh:{host}"), host: host.to_owned(), options: OPTIONS.map(str::to_owned).to_vec() }
+        let options = OPTIONS.map(str::to_owned).to_vec();
+        Endpoint { label: format!("ssh:{host}"), host: host.to_owned(), options, wan: None }
     }
 
     /// A host of a configuration file of the lab's own.
     pub fn private(label: &str, host: &str, config: &Path) -> Self {
         let mut endpoint = Endpoint { label: label.to_owned(), ..Endpoint::user(host) };
         endpoint.options.splice(0..0, ["-F".to_owned(), config.display().to_string()]);
+        endpoint
+    }
+
+    /// The same host behind a relay that listens on this port.
+    pub fn behind(&self, wan: Wan, port: u16) -> Self {
+        let mut endpoint = Endpoint { label: wan.label(), wan: Some(wan), ..self.clone() };
+        endpoint.options.extend(["-p".to_owned(), port.to_string()]);
         endpoint
     }
 
@@ -106,5 +118,13 @@ mod tests {
     fn private_endpoint_reads_its_own_configuration_first() {
         let endpoint = Endpoint::private("ssh:loopback", "lab", Path::new("/c"));
         assert!(endpoint.rsh().starts_with("ssh -F /c -o BatchMode=yes"));
+    }
+
+    #[test]
+    fn an_endpoint_behind_a_relay_is_the_same_host_at_another_port() {
+        let near = Endpoint::private("ssh:loopback", "lab", Path::new("/c"));
+        let far = near.behind("50:20".parse().unwrap(), 1234);
+        assert_eq!((far.label.as_str(), far.host.as_str()), ("ssh:wan-50ms-20mbit", "lab"));
+        assert_eq!(far.rsh(), format!("{} -p 1234", near.rsh()));
     }
 }

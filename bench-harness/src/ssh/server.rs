@@ -133,10 +133,9 @@ fn write_configs(dir: &Path, port: u16, pam: &str) -> Result<()> {
     let client = format!(
         "Host {HOST}\n HostName 127.0.0.1\n Port {port}\n IdentityFile {d}/user_key\n IdentitiesOnly yes\n \
          IdentityAgent none\n UserKnownHostsFile {d}/known_hosts\n GlobalKnownHostsFile /dev/null\n \
-         StrictHostKeyChecking yes\n PreferredAuthentications publickey\n LogLevel ERROR\n"
+         HostKeyAlias {HOST}\n StrictHostKeyChecking yes\n PreferredAuthentications publickey\n LogLevel ERROR\n"
     );
-    for (name, text) in
-        [("sshd_config", server), ("ssh_config", client), ("known_hosts", format!("[127.0.0.1]:{port} {host_key}"))]
+    for (name, text) in [("sshd_config", server), ("ssh_config", client), ("known_hosts", format!("{HOST} {host_key}"))]
     {
         fs::write(dir.join(name), text).with_context(|| format!("cannot write {}", dir.join(name).display()))?;
     }

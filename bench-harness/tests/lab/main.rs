@@ -3,3 +3,4 @@
 mod common;
 mod far;
 mod measure;
+mod relay;

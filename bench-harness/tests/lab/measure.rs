@@ -19,6 +19,18 @@ fn wrong(name: &str, script: &str) -> String {
     )
 }
 
+/// The floor of everything over SSH.
+const CONNECT: &str = r#"
+[[subject]]
+name = "connect"
+role = "connect"
+why = "a test"
+program = "ssh"
+checked = false
+push = ["sh", "-c", "{rsh} {host} '{remote} true'"]
+pull = ["sh", "-c", "{rsh} {host} '{remote} true'"]
+"#;
+
 #[test]
 fn verify_passes_with_rsync_and_leaves_nothing_behind() {
     if !have("rsync") {
@@ -112,6 +124,28 @@ fn a_run_over_ssh_records_both_ends_and_renders_again() {
     assert_eq!(fs::read_to_string(dir.path().join("run/report.md")).unwrap(), report);
     let again = lab(dir.path(), &["--loopback", "--quick", "--out", "run"]);
     assert!(!again.status.success() && said(&again).contains("never overwritten"));
+}
+
+#[test]
+fn a_run_behind_a_relay_is_a_transport_of_its_own_and_as_slow_as_its_line() {
+    if !have("rsync") || !have("sshd") {
+        return;
+    }
+    let dir = checkout(CONNECT);
+    let done = lab(dir.path(), &["--wan", "20:50", "--quick", "--out", "run"]);
+    assert!(done.status.success(), "{}", said(&done));
+    let run = store::read(&dir.path().join("run")).unwrap();
+    let transport = &run.environment.transports["ssh:wan-20ms-50mbit"];
+    assert_eq!(transport.wan, Some("20:50".parse().unwrap()));
+    assert_eq!(run.environment.transports.len(), 1);
+    for sample in &run.samples {
+        // The handshake, the versions, the keys, the authentication, the command: five round trips are the least.
+        assert!(sample.wall_s.is_some_and(|wall| wall >= 0.1), "{sample:?}");
+    }
+    assert!(run.samples.iter().any(|s| s.subject == "connect") && run.samples.iter().any(|s| s.subject == "rsync"));
+    let report = fs::read_to_string(dir.path().join("run/report.md")).unwrap();
+    assert!(report.contains("a relay adds 20 ms to each round trip, 50 Mbit/s each way"), "{report}");
+    assert!(report.contains("## ssh:wan-20ms-50mbit"), "{report}");
 }
 
 #[test]
