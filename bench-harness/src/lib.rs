@@ -12,7 +12,7 @@
 //! | `run` | order of rounds, one sync, a whole run |
 //! | `child` | the lab's own hidden commands: the wrapper around every sync, the leash |
 //! | `record` | samples, environment, directories of runs |
-//! | `group`, `stats`, `verdict` | from samples to what may be said; pure |
+//! | `group`, `stats`, `verdict`, `rtt` | from samples to what may be said; pure |
 //! | `report`, `plot` | tables and pictures of it |
 #![warn(missing_docs)]
 
@@ -27,6 +27,7 @@ pub mod plot;
 pub mod progress;
 pub mod record;
 pub mod report;
+pub mod rtt;
 pub mod run;
 pub mod scenario;
 pub mod setup;

@@ -1,7 +1,10 @@
-//! The pictures of a run, as SVG: the ratio to the reference with its interval, and the medians of all subjects.
+//! The pictures of a run, as SVG: the ratio to the reference with its interval, the medians of all subjects,
+//! and where there are several lines, time against the round trip.
 //!
-//! The only file that names plotters. It draws conclusions that `group` reached and computes none; a cell with an error
+//! The only module that names plotters. It draws conclusions that `group` reached and computes none; a cell with an error
 //! is drawn as a gap with the word.
+
+mod rtt;
 
 use std::fs;
 use std::path::Path;
@@ -16,6 +19,7 @@ use crate::record::environment::Environment;
 use crate::record::store::Recorded;
 use crate::report::format::{direction, operation};
 use crate::report::{file_part, transports};
+use crate::rtt::families;
 use crate::scenario::Direction;
 use crate::subject::Role;
 use crate::verdict::{self, Verdict};
@@ -59,6 +63,11 @@ pub fn draw_all(run: &Recorded, dir: &Path) -> Result<()> {
             let path = dir.join(name);
             fs::write(&path, svg).with_context(|| format!("cannot write {}", path.display()))?;
         }
+    }
+    for family in families(&cells, &run.environment) {
+        let path = dir.join(family.file());
+        fs::write(&path, rtt::plot(&family, &run.environment)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
@@ -317,5 +326,19 @@ mod tests {
         assert!(ratio.contains("small_files") && ratio.contains("error") && ratio.contains("0.50 [0.50, 0.50]"));
         let wall = fs::read_to_string(dir.path().join("wall-local.svg")).unwrap();
         assert!(wall.contains("rsync") && !wall.contains("rsync-aa"));
+    }
+
+    #[test]
+    fn time_against_the_round_trip_is_drawn_where_there_are_several_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        draw_all(&record(), dir.path()).unwrap();
+        assert!(!dir.path().join("rtt-small_files.svg").exists());
+        draw_all(&crate::rtt::tests::over(&["50", "100"]), dir.path()).unwrap();
+        let svg = fs::read_to_string(dir.path().join("rtt-small_files.svg")).unwrap();
+        // The ratio at each of the three points: 0.2 / 0.4, 0.7 / 0.9, 1.2 / 1.4.
+        for text in ["initial", "rsync", "0.50", "0.78", "0.86"] {
+            assert!(svg.contains(text), "{text}");
+        }
+        assert!(!svg.contains("rsync-aa"));
     }
 }

@@ -9,6 +9,7 @@ use std::fmt::Write;
 use crate::group::{self, Cell, Row};
 use crate::record::environment::{Environment, Machine};
 use crate::record::store::Recorded;
+use crate::rtt;
 use crate::stats;
 use crate::subject::Role;
 use crate::verdict::Verdict;
@@ -24,6 +25,15 @@ pub fn render(run: &Recorded) -> String {
         let cells: Vec<&Cell> = cells.iter().filter(|c| c.key.transport == transport).collect();
         let rows: Vec<&Row> = rows.iter().filter(|r| r.cell.key.transport == transport).collect();
         section(&mut out, &transport, &cells, &rows, run);
+    }
+    for family in rtt::families(&cells, &run.environment) {
+        let rate = family.mbit.map_or(String::new(), |mbit| format!(", {mbit} Mbit/s"));
+        let _ = write!(
+            out,
+            "\n## Round trips: {}{rate}\n\n![time against round-trip time](plots/{})\n",
+            family.scenario,
+            family.file()
+        );
     }
     errors(&mut out, &cells, &run.environment);
     out
@@ -227,6 +237,13 @@ pub mod tests {
         let row = text.lines().find(|l| l.starts_with("| small_files | initial") && l.contains("push")).unwrap();
         assert!(row.contains("200 ±0.000") && row.contains("0.50 [0.50, 0.50]") && row.contains("faster"), "{row}");
         assert!(row.contains(" 0.33 "), "{row}");
+    }
+
+    #[test]
+    fn report_shows_time_against_the_round_trip_where_there_are_several_lines() {
+        let text = render(&rtt::tests::over(&["50:10", "20:10"]));
+        assert!(text.contains("## Round trips: small_files, 10 Mbit/s\n\n![time against round-trip time](plots/rtt-small_files-10mbit.svg)"));
+        assert!(!render(&record()).contains("Round trips:"));
     }
 
     #[test]

@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail, ensure};
 use super::Endpoint;
 use crate::child::leash::Leash;
 
+/// The transport's name in samples and tables.
+pub const LABEL: &str = "ssh:loopback";
 /// The host's name in the private configuration.
 const HOST: &str = "sy-lab";
 /// How long sshd may take until it listens.
@@ -75,7 +77,7 @@ impl Server {
         let mut command = vec![sshd.into(), "-D".into(), "-e".into(), "-f".into(), dir.join("sshd_config").into()];
         command.extend(["-p".into(), port.to_string().into()]);
         let leash = Leash::new(own, &[], &command, Some(&log))?;
-        let endpoint = Endpoint::private("ssh:loopback", HOST, &dir.join("ssh_config"));
+        let endpoint = Endpoint::private(LABEL, HOST, &dir.join("ssh_config"));
         wait_for(&log)?;
         endpoint.run("true")?;
         Ok(Server { endpoint, port, _leash: leash })
