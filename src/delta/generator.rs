@@ -20,7 +20,7 @@ use super::index::Index;
 use super::rolling::Rolling;
 use super::signature::{Geometry, Signature};
 use super::strong;
-use super::window::{CHUNK, Window};
+use super::window::{self, CHUNK, Window};
 
 /// Bytes of vain strong hashing that each byte of the file allows; a strong hash is at least so many times as fast as rolling.
 const VAIN_PER_BYTE: u64 = 16;
@@ -81,11 +81,23 @@ impl<'s> Generator<'s> {
         reader: &mut dyn Read,
         sink: &mut dyn FnMut(Op<'_>) -> io::Result<()>,
     ) -> io::Result<Summary> {
+        self.generate_with::<window::Selected>(reader, sink)
+    }
+
+    /// As [`generate`](Self::generate), with the window of the caller's choice: to compare them.
+    ///
+    /// # Errors
+    /// The first one of `reader` or `sink`.
+    pub fn generate_with<W: Window>(
+        &self,
+        reader: &mut dyn Read,
+        sink: &mut dyn FnMut(Op<'_>) -> io::Result<()>,
+    ) -> io::Result<Summary> {
         let block_len = self.geometry.block_size as usize;
-        let pass = Pass {
+        let pass = Pass::<W> {
             generator: self,
             block_len,
-            window: Window::new(3 * block_len + MAX_LITERAL + CHUNK),
+            window: W::new(3 * block_len + MAX_LITERAL + CHUNK),
             start: 0,
             literal: 0,
             at: 0,
@@ -105,10 +117,10 @@ impl<'s> Generator<'s> {
 }
 
 /// One file's way through the generator. `literal` and `at` are offsets into the window's bytes, `literal <= at`.
-struct Pass<'a, 's> {
+struct Pass<'a, 's, W> {
     generator: &'a Generator<'s>,
     block_len: usize,
-    window: Window,
+    window: W,
     /// Position in the file of the window's first byte.
     start: u64,
     /// First byte that no operation covers yet.
@@ -123,7 +135,7 @@ struct Pass<'a, 's> {
     out: Emitter<'a>,
 }
 
-impl Pass<'_, '_> {
+impl<W: Window> Pass<'_, '_, W> {
     fn run(mut self, reader: &mut dyn Read) -> io::Result<Summary> {
         let mut next = 0;
         loop {
@@ -203,7 +215,7 @@ impl Pass<'_, '_> {
         strong::block(self.generator.options.seed, &self.window.bytes()[at..at + len])
     }
 
-    /// The next block to be found from `at` on, where `missed` was expected and is not; `at` moves there, or to the end.
+    /// The next block to be found from `at` on, where `missed` should follow; `at` moves there, or to the end.
     fn search(&mut self, missed: u32, reader: &mut dyn Read) -> io::Result<Option<u32>> {
         let (generator, block_len) = (self.generator, self.block_len);
         if self.left() < block_len || generator.signature.blocks.is_empty() {

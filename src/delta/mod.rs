@@ -20,7 +20,7 @@ mod patch;
 pub mod rolling;
 mod signature;
 pub mod strong;
-mod window;
+pub mod window;
 
 pub use emit::Op;
 pub use generator::{Generator, Options, Summary};
