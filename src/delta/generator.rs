@@ -1,9 +1,9 @@
 //! Turns a new file into copies from the basis and literals.
 //!
-//! At any position, first what should come now: the block after the last match. If that is not there, nor any other block,
-//! it may have been edited in place, and then the block behind it stands where it stood before, so that is tried next.
-//! Only when all this fails does the window roll, byte by byte, until a weak checksum is one of the signature's and the
-//! strong hash agrees.
+//! At any position, first what is expected there (see `expect`); then any block that has the position's weak checksum and
+//! its strong hash; then what is expected a block further on. Only when all this fails does the window roll, byte by byte,
+//! until a weak checksum is one of the signature's and the strong hash agrees. Of equal blocks the one is taken that
+//! continues the last match, or else comes soonest behind it: runs are shorter to send than scattered copies.
 //!
 //! A strong hash costs a whole block for one byte of progress, and who writes the signature, or prepares both files, can
 //! have weak checksums hit in vain at every position (as in CVE-2026-70453 against rsync). So vain hashes have a budget that
@@ -14,8 +14,10 @@
 //! The file is never held: a few blocks, a chunk and a literal are.
 
 use std::io::{self, Read};
+use std::marker::PhantomData;
 
 use super::emit::{Emitter, MAX_LITERAL, Op};
+use super::expect::{self, Expect, Position};
 use super::index::Index;
 use super::rolling::Rolling;
 use super::signature::{Geometry, Signature};
@@ -81,20 +83,20 @@ impl<'s> Generator<'s> {
         reader: &mut dyn Read,
         sink: &mut dyn FnMut(Op<'_>) -> io::Result<()>,
     ) -> io::Result<Summary> {
-        self.generate_with::<window::Selected>(reader, sink)
+        self.generate_with::<window::Selected, expect::Selected>(reader, sink)
     }
 
-    /// As [`generate`](Self::generate), with the window of the caller's choice: to compare them.
+    /// As [`generate`](Self::generate), with the window and the expectation of the caller's choice: to compare them.
     ///
     /// # Errors
     /// The first one of `reader` or `sink`.
-    pub fn generate_with<W: Window>(
+    pub fn generate_with<W: Window, E: Expect>(
         &self,
         reader: &mut dyn Read,
         sink: &mut dyn FnMut(Op<'_>) -> io::Result<()>,
     ) -> io::Result<Summary> {
         let block_len = self.geometry.block_size as usize;
-        let pass = Pass::<W> {
+        let pass = Pass::<W, E> {
             generator: self,
             block_len,
             window: W::new(3 * block_len + MAX_LITERAL + CHUNK),
@@ -106,6 +108,7 @@ impl<'s> Generator<'s> {
             strong_checks: 0,
             vain: 0,
             out: Emitter::new(self.geometry.block_size, sink),
+            expect: PhantomData,
         };
         pass.run(reader)
     }
@@ -117,7 +120,7 @@ impl<'s> Generator<'s> {
 }
 
 /// One file's way through the generator. `literal` and `at` are offsets into the window's bytes, `literal <= at`.
-struct Pass<'a, 's, W> {
+struct Pass<'a, 's, W, E> {
     generator: &'a Generator<'s>,
     block_len: usize,
     window: W,
@@ -133,9 +136,10 @@ struct Pass<'a, 's, W> {
     /// Strong hashes computed for a weak checksum's sake that found nothing.
     vain: u64,
     out: Emitter<'a>,
+    expect: PhantomData<E>,
 }
 
-impl<W: Window> Pass<'_, '_, W> {
+impl<W: Window, E: Expect> Pass<'_, '_, W, E> {
     fn run(mut self, reader: &mut dyn Read) -> io::Result<Summary> {
         let mut next = 0;
         loop {
@@ -143,7 +147,10 @@ impl<W: Window> Pass<'_, '_, W> {
             if self.left() == 0 {
                 break;
             }
-            let found = if self.is_at(next, self.at) { Some(next) } else { self.search(next, reader)? };
+            let found = match E::here(&mut self, next) {
+                None => self.search(next, reader)?,
+                expected => expected,
+            };
             if let Some(block) = found {
                 self.copy(block)?;
                 next = block + 1;
@@ -222,17 +229,16 @@ impl<W: Window> Pass<'_, '_, W> {
             return Ok(self.end());
         }
         let mut rolling = Rolling::new(&self.window.bytes()[self.at..self.at + block_len]);
-        if let Some(block) = self.candidate(rolling.value()) {
+        if let Some(block) = self.candidate(rolling.value(), missed) {
             return Ok(Some(block));
         }
-        let behind = missed.saturating_add(1);
-        if self.is_at(behind, self.at + block_len) {
+        if let Some(block) = E::ahead(self, missed) {
             self.at += block_len;
-            return Ok(Some(behind));
+            return Ok(Some(block));
         }
         while self.has_room(reader)? {
             self.at += roll(&mut rolling, &generator.index, &self.window.bytes()[self.at..], block_len);
-            if let Some(block) = self.candidate(rolling.value()) {
+            if let Some(block) = self.candidate(rolling.value(), missed) {
                 return Ok(Some(block));
             }
         }
@@ -247,8 +253,8 @@ impl<W: Window> Pass<'_, '_, W> {
         Ok(self.left() > self.block_len)
     }
 
-    /// The block that has the weak checksum `weak` and the window's bytes at `at`.
-    fn candidate(&mut self, weak: u32) -> Option<u32> {
+    /// The block that has the weak checksum `weak` and the window's bytes at `at`: the first from `wanted` on, or of all.
+    fn candidate(&mut self, weak: u32, wanted: u32) -> Option<u32> {
         let generator = self.generator;
         let candidates = generator.index.get(weak)?;
         let position = self.start + self.at as u64;
@@ -260,7 +266,7 @@ impl<W: Window> Pass<'_, '_, W> {
         }
         let strong = self.hash(self.at, self.block_len);
         let from = if generator.options.in_place { position.div_ceil(block_len) } else { 0 };
-        let found = candidates.find(strong, from);
+        let found = candidates.find(strong, from.max(wanted.into())).or_else(|| candidates.find(strong, from));
         self.vain += u64::from(found.is_none());
         found
     }
@@ -274,6 +280,16 @@ impl<W: Window> Pass<'_, '_, W> {
         let last = last.map(|last| last as u32).filter(|&last| self.is_at(last, end - len));
         self.at = if last.is_some() { end - len } else { end };
         last
+    }
+}
+
+impl<W: Window, E: Expect> Position for Pass<'_, '_, W, E> {
+    fn holds(&mut self, block: u32, ahead: usize) -> bool {
+        self.is_at(block, self.at + ahead * self.block_len)
+    }
+
+    fn is_short(&self, block: u32) -> bool {
+        self.generator.geometry.short() > 0 && u64::from(block) + 1 == self.generator.geometry.blocks()
     }
 }
 

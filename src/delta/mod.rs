@@ -7,13 +7,14 @@
 //! [`Patcher`] puts the file together again. Block checksums are short, so that a file may be put together wrongly with a
 //! small probability, and a basis may change while it is used: a digest of the whole file follows and decides.
 //!
-//! Three things differ from the thesis: the block after the last match is tried first, and the one after that at its old
-//! place, so that unchanged stretches and edits in place cost no rolling; a last, short block may be found wherever its
-//! predecessor was; and what crafted checksums can make the search cost is bounded (see `generator`).
+//! Three things differ from the thesis: what most likely follows a match is compared before anything rolls (see
+//! [`expect`], a phase of its own); a last, short block may be found wherever its predecessor was; and what crafted
+//! checksums can make the search cost is bounded (see `generator`).
 //!
 //! Nothing here opens a file, knows a message or keeps a whole file in memory.
 
 mod emit;
+pub mod expect;
 mod generator;
 mod index;
 mod patch;
