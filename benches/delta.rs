@@ -6,16 +6,21 @@ use std::hint::black_box;
 use std::io;
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use sy::delta::expect::{Anywhere, Expect, Neighbour};
 use sy::delta::rolling::{self, Rolling};
+use sy::delta::window::{Drain, Ring, Window};
 use sy::delta::{Generator, Op, Options, Patcher, Signature, block_size, strong};
 
 const SIZE: usize = 16 << 20;
+/// The file that the claim of phases 3.2 and 6.1 is about.
+const LARGE: usize = 100_000_000;
 const SEED: u64 = 0x5EED;
 
 /// Incompressible bytes, always the same for the same `seed`.
-fn noise(seed: u64) -> Vec<u8> {
-    let mut bytes = vec![0; SIZE];
+fn noise(seed: u64, size: usize) -> Vec<u8> {
+    let mut bytes = vec![0; size];
     fastrand::Rng::with_seed(seed).fill(&mut bytes);
     bytes
 }
@@ -40,7 +45,7 @@ fn sign(basis: &[u8]) -> Signature {
 }
 
 fn checksums(c: &mut Criterion) {
-    let bytes = noise(1);
+    let bytes = noise(1, SIZE);
     let block = block_size(SIZE as u64) as usize;
     let mut group = c.benchmark_group("checksum");
     group.throughput(Throughput::Bytes(SIZE as u64));
@@ -72,56 +77,84 @@ fn checksums(c: &mut Criterion) {
 }
 
 fn signature(c: &mut Criterion) {
-    let bytes = noise(1);
+    let bytes = noise(1, SIZE);
     let mut group = c.benchmark_group("signature");
     group.throughput(Throughput::Bytes(SIZE as u64));
     group.bench_function("16 MiB", |b| b.iter(|| sign(black_box(&bytes))));
     group.finish();
 }
 
+/// `basis` with one byte changed in every stretch of `every`.
+fn scattered(basis: &[u8], every: usize) -> Vec<u8> {
+    let mut new = basis.to_vec();
+    new.iter_mut().skip(every / 2).step_by(every).for_each(|byte| *byte ^= 1);
+    new
+}
+
+/// `basis` changed as the lab does it in `delta`: some bytes in place, some inserted, some appended.
+fn edited(basis: &[u8]) -> Vec<u8> {
+    let (third, half) = (basis.len() / 3, basis.len() / 2);
+    let more = noise(5, 4096);
+    [&basis[..third], &more, &basis[third + more.len()..half], &more, &basis[half..], &more].concat()
+}
+
 /// New files, each with the basis that it was made from.
 fn pairs() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
-    let basis = noise(1);
-    let scattered = |every: usize| {
-        let mut new = basis.clone();
-        new.iter_mut().step_by(every).for_each(|byte| *byte ^= 1);
-        new
-    };
+    let basis = noise(1, SIZE);
     let source = text(3);
     let inserted = |basis: &[u8]| [b"in front of all", basis].concat();
     vec![
         ("unchanged", basis.clone(), basis.clone()),
-        ("edit every 64 KiB", basis.clone(), scattered(64 << 10)),
+        ("scattered edits", basis.clone(), scattered(&basis, 64 << 10)),
         ("insertion at the front", basis.clone(), inserted(&basis)),
         ("insertion at the front of text", source.clone(), inserted(&source)),
-        ("no match", basis.clone(), noise(2)),
+        ("no match", basis.clone(), noise(2, SIZE)),
         ("no match in text", source, text(4)),
         ("all zeros", vec![0; SIZE], vec![0; SIZE]),
     ]
 }
 
-fn generation(c: &mut Criterion) {
-    let mut group = c.benchmark_group("generate");
-    group.throughput(Throughput::Bytes(SIZE as u64));
-    for (name, basis, new) in pairs() {
-        let signature = sign(&basis);
-        let generator = Generator::new(&signature, Options { seed: SEED, in_place: false });
-        group.bench_function(name, |b| {
-            b.iter(|| {
-                generator
-                    .generate(&mut &new[..], &mut |op| {
-                        black_box(op);
-                        Ok(())
-                    })
-                    .expect("slices do not fail")
-            });
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
+
+fn generate<W: Window, E: Expect>(group: &mut Group<'_>, name: &str, generator: &Generator<'_>, new: &[u8]) {
+    group.bench_function(name, |b| {
+        b.iter(|| {
+            let mut sink = |op: Op<'_>| -> io::Result<()> {
+                black_box(op);
+                Ok(())
+            };
+            generator.generate_with::<W, E>(&mut &new[..], &mut sink).expect("slices do not fail")
         });
-    }
+    });
+}
+
+/// The baseline, phase 3.2 alone, phase 6.1 alone, and both: in one binary, over the same bytes.
+fn in_all_ways(c: &mut Criterion, name: &str, basis: &[u8], new: &[u8]) {
+    let signature = sign(basis);
+    let generator = Generator::new(&signature, Options { seed: SEED, in_place: false });
+    let mut group = c.benchmark_group(format!("generate/{name}"));
+    group.throughput(Throughput::Bytes(new.len() as u64)).sampling_mode(SamplingMode::Flat);
+    generate::<Drain, Anywhere>(&mut group, "baseline", &generator, new);
+    generate::<Ring, Anywhere>(&mut group, "3.2 window", &generator, new);
+    generate::<Drain, Neighbour>(&mut group, "6.1 expectation", &generator, new);
+    generate::<Ring, Neighbour>(&mut group, "both", &generator, new);
     group.finish();
 }
 
+fn generation(c: &mut Criterion) {
+    for (name, basis, new) in pairs() {
+        in_all_ways(c, name, &basis, &new);
+    }
+}
+
+fn generation_of_the_claim(c: &mut Criterion) {
+    let basis = noise(1, LARGE);
+    in_all_ways(c, "100 MB, a byte in 256 KiB", &basis, &scattered(&basis, 256 << 10));
+    in_all_ways(c, "100 MB, edited as in the lab", &basis, &edited(&basis));
+}
+
 fn index(c: &mut Criterion) {
-    let signature = sign(&noise(1));
+    let signature = sign(&noise(1, SIZE));
     let mut group = c.benchmark_group("index");
     group.throughput(Throughput::Elements(signature.blocks.len() as u64));
     group.bench_function("16 MiB", |b| {
@@ -131,7 +164,7 @@ fn index(c: &mut Criterion) {
 }
 
 fn patching(c: &mut Criterion) {
-    let basis = noise(1);
+    let basis = noise(1, SIZE);
     let signature = sign(&basis);
     let count = signature.blocks.len() as u32;
     let mut group = c.benchmark_group("patch");
@@ -154,8 +187,8 @@ fn patching(c: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    // Seven kinds of file at a second or two each; the machine's noise is larger than what more would add.
-    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_millis(1500));
-    targets = checksums, signature, generation, index, patching
+    // About forty figures in a minute; the machine's noise is larger than what more time would take away.
+    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
+    targets = checksums, signature, generation, generation_of_the_claim, index, patching
 }
 criterion_main!(benches);
