@@ -45,3 +45,16 @@ need_common() {
     need ssh openssh-client openssh-clients openssh -
     need sshd openssh-server openssh-server openssh -
 }
+
+# need_runner: what `cargo bench --bench instructions` runs by on Linux: valgrind, and below target/ gungraun-runner in the
+# version that Cargo.lock has of its library.
+need_runner() {
+    local tools=$PWD/target/tools version
+    need valgrind valgrind valgrind valgrind -
+    version=$(awk '$0 == "name = \"gungraun\"" { getline; gsub(/"/, ""); print $3 }' Cargo.lock)
+    export GUNGRAUN_RUNNER=$tools/bin/gungraun-runner
+    if [ "$("$GUNGRAUN_RUNNER" --version 2>/dev/null)" != "gungraun-runner $version" ]; then
+        say "installing gungraun-runner $version"
+        cargo install -q --locked --force --root "$tools" "gungraun-runner@$version"
+    fi
+}

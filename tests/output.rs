@@ -170,6 +170,12 @@ sync_test!(the_stats_file_has_what_the_lab_reads, |sandbox| {
     for stage in ["scan", "list", "decide", "transfer", "finish", "connect", "total"] {
         assert!(stats["stages_s"][stage].is_number(), "{stage}: {stats}");
     }
+    // Both ends are of one build: they count their allocations, or neither does.
+    let peer = Some(&stats["peer"]).filter(|peer| peer.is_object());
+    for end in peer.into_iter().chain([&stats]) {
+        assert_eq!(end["heap"]["allocations"].is_u64(), cfg!(feature = "dhat-heap"), "{stats}");
+        assert_eq!(end["heap"]["peak_bytes"].is_u64(), cfg!(feature = "dhat-heap"), "{stats}");
+    }
 });
 
 #[test]
