@@ -230,7 +230,8 @@ pub fn entry(reader: &mut Reader<'_>, root: &Path) -> Result<Entry> {
         skip_extensions(reader)?;
     }
     let contents_listed = flags & CONTENTS_LISTED != 0;
-    if (name == Path::new(".") || contents_listed) && kind != Kind::Dir {
+    // As bytes: a valid name has one spelling, and paths are compared component by component.
+    if (name.as_os_str() == "." || contents_listed) && kind != Kind::Dir {
         return Err(Error::Stream("a root or a listed directory that is no directory".into()));
     }
     let seldom = Seldom { link_group, digest }.boxed();
