@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::run::schedule::Effort;
 use crate::wan::Wan;
 
 /// The performance lab of sy: runs sy and rsync side by side, checks every result, keeps and explains what it measured.
@@ -71,6 +72,15 @@ impl Measure {
     pub fn rounds(&self) -> u32 {
         self.runs.unwrap_or(if self.selection.quick { 2 } else { 5 })
     }
+
+    /// How much is done.
+    pub fn effort(&self) -> Effort {
+        match (self.selection.quick, self.selection.phases.is_empty()) {
+            (true, _) => Effort::Quick(self.rounds()),
+            (false, true) => Effort::Full(self.rounds()),
+            (false, false) => Effort::Phases(self.rounds()),
+        }
+    }
 }
 
 /// Which part of the lab is used; shared by measuring and verifying.
@@ -90,14 +100,20 @@ pub struct Selection {
     /// repeated
     #[arg(long, value_name = "HOST", help_heading = "Where")]
     pub ssh: Vec<String>,
-    /// Scenarios, with commas between them [default: all]
+    /// Scenarios, with commas between them [default: all but those of a phase; with --phases: the plan's three and one
+    /// of each phase]
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "What")]
     pub scenarios: Vec<String>,
-    /// Subjects besides sy, with commas between them [default: all]
+    /// Subjects besides sy, with commas between them [default: all; with --phases: rsync, rsync-aa, ssh-true]
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "What")]
     pub peers: Vec<String>,
+    /// Measure sy in several feature sets, each built for the purpose, and judge what the plan claims for each phase:
+    /// cumulative (none, then one phase more in each), each (none, each alone, all), without (all, and all but each), or
+    /// names or ids of phases (none, and exactly these; `all` is every one)
+    #[arg(long, value_name = "SET", value_delimiter = ',', num_args = 1, help_heading = "What")]
+    pub phases: Vec<String>,
     /// Use this sy and build none
-    #[arg(long, value_name = "FILE", help_heading = "What")]
+    #[arg(long, value_name = "FILE", conflicts_with = "phases", help_heading = "What")]
     pub sy: Option<PathBuf>,
     /// Small trees and few rounds, in less than two minutes: every cell is checked, no figure is to be quoted
     #[arg(long, help_heading = "Measurement")]
@@ -145,6 +161,15 @@ mod tests {
         );
         let refused = Cli::try_parse_from(["x", "--wan", "fast"]).unwrap_err().to_string();
         assert!(refused.contains("a round trip lies between 0.1 and 10000 ms"), "{refused}");
+    }
+
+    #[test]
+    fn feature_sets_are_built_and_never_given() {
+        let phases = |args: &[&str]| Cli::try_parse_from(args).unwrap().measure.selection.phases;
+        assert_eq!(phases(&["x", "--phases", "cumulative"]), ["cumulative"]);
+        assert_eq!(phases(&["x", "--phases", "1.1,zero-copy"]), ["1.1", "zero-copy"]);
+        assert!(Cli::try_parse_from(["x", "--phases", "each", "--sy", "f"]).is_err());
+        assert!(Cli::try_parse_from(["x", "verify", "--phases", "each"]).is_ok());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A cell is one scenario, operation, transport and direction; a measurement is one subject's samples in it. Only timed
 //! samples that ended well are in a statistic; a measurement with an error row has none.
 
+use crate::metric::Metric;
+use crate::phases::Build;
 use crate::record::environment::{Environment, SubjectInfo};
 use crate::record::sample::{Pass, Sample};
 use crate::scenario::{Direction, Operation};
@@ -36,6 +38,8 @@ pub struct Cell<'a> {
 pub struct Measurement<'a> {
     /// Timed and good, by round. Empty when there is an error.
     pub timed: Vec<&'a Sample>,
+    /// The passes of the counting build. Empty when there is an error.
+    pub counted: Vec<&'a Sample>,
     /// Seconds to the first byte, of the passes that took it.
     pub first_byte: Vec<f64>,
     /// What went wrong, each kind once.
@@ -57,6 +61,11 @@ pub struct Row<'a> {
     pub engine: Option<f64>,
     /// What may be said.
     pub verdict: Option<Verdict>,
+}
+
+/// The builds of a run with `--phases`, in the order of the tables.
+pub fn builds(environment: &Environment) -> Vec<Build<'_>> {
+    environment.subjects.iter().filter_map(|s| Some(Build { name: &s.name, phases: s.phases.as_ref()? })).collect()
 }
 
 /// All cells in the order in which they were measured.
@@ -90,9 +99,13 @@ impl<'a> Cell<'a> {
                 errors.push(sample.outcome.clone());
             }
         }
-        let timed = |s: &&Sample| errors.is_empty() && s.pass == Pass::Timed;
+        let of = |pass: Pass| {
+            let good = own.iter().copied().filter(|s| errors.is_empty() && s.pass == pass);
+            good.collect::<Vec<&Sample>>()
+        };
         Some(Measurement {
-            timed: own.iter().copied().filter(timed).collect(),
+            timed: of(Pass::Timed),
+            counted: of(Pass::Counted),
             first_byte: own.iter().filter_map(|s| s.first_byte_s).collect(),
             errors,
         })
@@ -101,6 +114,13 @@ impl<'a> Cell<'a> {
     /// Whether every sample of every subject ended well.
     pub fn is_verified(&self) -> bool {
         self.samples.iter().all(|s| s.is_ok())
+    }
+
+    /// A subject's values of a figure with their rounds, from the passes that it is taken in.
+    pub fn figures(&self, subject: &str, metric: Metric) -> Vec<(u32, f64)> {
+        let Some(measured) = self.measurement(subject) else { return Vec::new() };
+        let samples = if metric.is_of_heap() { measured.counted } else { measured.timed };
+        samples.iter().filter_map(|s| Some((s.round, metric.of(s)?))).collect()
     }
 
     fn walls(&self, subject: Option<&SubjectInfo>) -> Vec<(u32, f64)> {
@@ -140,7 +160,7 @@ fn row<'a>(cell: &'a Cell<'a>, contender: &SubjectInfo, environment: &Environmen
 }
 
 /// The values of the rounds that both have.
-fn pairs(ours: &[(u32, f64)], theirs: &[(u32, f64)]) -> Vec<(f64, f64)> {
+pub fn pairs(ours: &[(u32, f64)], theirs: &[(u32, f64)]) -> Vec<(f64, f64)> {
     let other = |round: u32| theirs.iter().find(|(r, _)| *r == round).map(|(_, wall)| *wall);
     ours.iter().filter_map(|(round, wall)| Some((*wall, other(*round)?))).collect()
 }
@@ -151,7 +171,7 @@ mod tests {
     use crate::record::sample::tests::sample;
 
     fn environment() -> Environment {
-        let subject = |name: &str, role| SubjectInfo { name: name.into(), role, version: None, features: None };
+        let subject = |name: &str, role| SubjectInfo { name: name.into(), role, ..SubjectInfo::default() };
         let subjects = vec![
             subject("sy", Role::Contender),
             subject("rsync", Role::Reference),

@@ -6,6 +6,7 @@
 //! | `cli`, `cmd` | arguments; one file per subcommand; only `measure` and `verify` run anything |
 //! | `scenario` | what a tree is and how it is edited; the generator |
 //! | `subject` | who is measured, with which command |
+//! | `phases`, `lineup` | feature sets of sy: which, built how, compared with which |
 //! | `place`, `tree` | trees on this host and on far ones: make, restore, compare |
 //! | `ssh` | the private server, and how far hosts are reached |
 //! | `wan` | the relay that makes that server a far one |
@@ -13,15 +14,20 @@
 //! | `child` | the lab's own hidden commands: the wrapper around every sync, the leash |
 //! | `record` | samples, environment, directories of runs |
 //! | `group`, `stats`, `verdict`, `rtt` | from samples to what may be said; pure |
+//! | `metric`, `claim` | what the plan claims for a phase, and what may be said of it; pure |
 //! | `report`, `plot` | tables and pictures of it |
 #![warn(missing_docs)]
 
 pub mod child;
+pub mod claim;
 pub mod cli;
 pub mod cmd;
 pub mod group;
 pub mod interrupt;
+pub mod lineup;
+pub mod metric;
 pub mod needs;
+pub mod phases;
 pub mod place;
 pub mod plot;
 pub mod progress;

@@ -4,6 +4,7 @@
 //! The only module that names plotters. It draws conclusions that `group` reached and computes none; a cell with an error
 //! is drawn as a gap with the word.
 
+mod phases;
 mod rtt;
 
 use std::fs;
@@ -15,7 +16,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::group::{self, Cell, Row};
-use crate::record::environment::Environment;
+use crate::phases::extremes;
+use crate::record::environment::{Environment, SubjectInfo};
 use crate::record::store::Recorded;
 use crate::report::format::{direction, operation};
 use crate::report::{file_part, transports};
@@ -42,6 +44,8 @@ const ORANGE: RGBColor = RGBColor(213, 94, 0);
 const PALETTE: [RGBColor; 6] =
     [BLUE_, INK, RGBColor(230, 159, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167), RGBColor(86, 180, 233)];
 
+pub use phases::has_steps;
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws all plots of a run into `dir`, which is made.
@@ -56,10 +60,15 @@ pub fn draw_all(run: &Recorded, dir: &Path) -> Result<()> {
         let cells: Vec<&Cell> = cells.iter().filter(|c| c.key.transport == transport).collect();
         let rows: Vec<&Row> = rows.iter().filter(|r| r.cell.key.transport == transport).collect();
         let part = file_part(&transport);
-        for (name, svg) in [
-            (format!("ratio-{part}.svg"), ratio_plot(&transport, &rows, &run.environment)?),
+        let main: Vec<&Row> = rows.iter().copied().filter(|r| is_shown(&r.contender, &run.environment)).collect();
+        let mut plots = vec![
+            (format!("ratio-{part}.svg"), ratio_plot(&transport, &main, &run.environment)?),
             (format!("wall-{part}.svg"), wall_plot(&transport, &cells, &run.environment)?),
-        ] {
+        ];
+        if has_steps(&cells, &run.environment) {
+            plots.push((format!("phases-{part}.svg"), phases::draw(&transport, &rows, &run.environment)?));
+        }
+        for (name, svg) in plots {
             let path = dir.join(name);
             fs::write(&path, svg).with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -70,6 +79,13 @@ pub fn draw_all(run: &Recorded, dir: &Path) -> Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// Of many builds the ratio is drawn of the fullest alone, and the medians of the two extremes: the steps between them
+/// have a picture of their own.
+fn is_shown(contender: &str, environment: &Environment) -> bool {
+    let builds = group::builds(environment);
+    extremes(&builds).is_none_or(|pair| pair.with.name == contender)
 }
 
 /// A logarithmic scale over the columns between the names and the figures.
@@ -269,7 +285,12 @@ fn ratio_row(canvas: &Canvas, i: usize, row: &Row) -> Result<()> {
 /// The medians of every subject, one row a cell.
 fn wall_plot(transport: &str, cells: &[&Cell], environment: &Environment) -> Result<String> {
     let there = |name: &str| cells.iter().any(|c| c.measurement(name).is_some());
-    let shown = environment.subjects.iter().filter(|s| s.role != Role::Control && there(&s.name));
+    let builds = group::builds(environment);
+    let extreme = |s: &SubjectInfo| {
+        let ends = extremes(&builds).filter(|_| s.phases.is_some());
+        ends.is_none_or(|pair| [pair.base.name, pair.with.name].contains(&s.name.as_str()))
+    };
+    let shown = environment.subjects.iter().filter(|s| s.role != Role::Control && there(&s.name) && extreme(s));
     let subjects: Vec<(&str, RGBColor, bool)> = shown
         .zip(PALETTE.iter().cycle())
         .map(|(s, colour)| (s.name.as_str(), *colour, matches!(s.role, Role::Connect | Role::Floor)))

@@ -3,30 +3,42 @@
 //! What is missing is said, with the package that brings it, and left out; only when nothing is left to run it is an
 //! error. Everything made here hangs on one leash and goes when `Ready` is dropped, or when the lab is gone.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::child::leash::Leash;
+use crate::claim;
 use crate::cli::Selection;
+use crate::lineup::{self, Lineup};
 use crate::needs;
+use crate::phases;
 use crate::place::agent::Agent;
 use crate::place::workshop::Workshop;
 use crate::place::{Place, Request, Response, disk};
 use crate::record::environment::{self, Environment, Machine, SubjectInfo, TransportInfo};
 use crate::record::sample::SCHEMA;
+use crate::run::schedule::Effort;
 use crate::run::{Far, Lab, Transport};
 use crate::scenario::{self, Scenario, layout};
 use crate::ssh::Endpoint;
 use crate::ssh::server::{self, Server};
 use crate::subject::{self, Role, Subject};
-use crate::sy_build::{self, Sy};
+use crate::sy_build::Sy;
 use crate::wan::Wan;
 use crate::wan::relay::Relay;
 
 /// A mistake in the arguments, for exit status 2.
 #[derive(Debug)]
 pub struct Usage(String);
+
+impl Usage {
+    /// What was wrong with the arguments.
+    pub fn new(what: &anyhow::Error) -> Self {
+        Usage(format!("{what:#}"))
+    }
+}
 
 impl std::fmt::Display for Usage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,12 +75,19 @@ pub fn choose(root: &Path, selection: &Selection) -> Result<(Vec<Scenario>, Vec<
     known("scenario", &selection.scenarios, all.iter().map(|s| s.name.as_str()))?;
     known("peer", &selection.peers, subjects.iter().map(|s| s.name.as_str()))?;
     let wanted = |list: &[String], name: &str| list.is_empty() || list.iter().any(|n| n == name);
-    let scenarios = all.into_iter().filter(|s| wanted(&selection.scenarios, &s.name));
+    let phases = !selection.phases.is_empty();
+    let by_default = |s: &Scenario| if phases { s.is_core() || s.phase.is_some() } else { s.phase.is_none() };
+    let scenarios = all.into_iter().filter(|s| match selection.scenarios.is_empty() {
+        true => by_default(s),
+        false => wanted(&selection.scenarios, &s.name),
+    });
     let scenarios = scenarios.map(|s| if selection.quick { s.quick() } else { s }).collect();
     let keep = |s: &Subject| match s.role {
         Role::Contender => true,
         // So few rounds allow no verdict, with or without a measure of the noise.
         Role::Control if selection.quick => false,
+        // Many builds in every round: the time that others take is better spent on rounds.
+        Role::Peer | Role::Floor if phases && selection.peers.is_empty() => false,
         _ => wanted(&selection.peers, &s.name),
     };
     Ok((scenarios, subjects.into_iter().filter(keep).collect()))
@@ -86,13 +105,20 @@ fn known<'a>(what: &str, asked: &[String], all: impl Iterator<Item = &'a str>) -
 ///
 /// # Errors
 /// `Usage` for wrong arguments; otherwise when there is nothing left to run.
-pub fn ready(own: &Path, root: &Path, selection: &Selection) -> Result<Ready> {
-    let (scenarios, subjects) = choose(root, selection)?;
+pub fn ready(own: &Path, root: &Path, selection: &Selection, effort: Effort) -> Result<Ready> {
+    let (mut scenarios, subjects) = choose(root, selection)?;
     let mut notes = Vec::new();
     let places = places(selection, &mut notes);
     let subjects = runnable(subjects, &mut notes);
     ensure!(!subjects.is_empty(), "there is nothing to run: {}", notes.join("; "));
-    let sy = sy(root, selection, &subjects)?;
+    let Lineup { subjects, sy, table, binaries } =
+        lineup::build(root, selection, subjects, matches!(effort, Effort::Phases(_)))?;
+    if selection.scenarios.is_empty() && !table.is_empty() {
+        // A scenario of a phase whose two builds are not there would decide nothing.
+        let builds = lineup::builds(&subjects);
+        scenarios.retain(|s| s.phase.as_ref().is_none_or(|phase| phases::pair(&builds, phase).is_some()));
+    }
+    let claims = if table.is_empty() { Vec::new() } else { claim::of_scenarios(&scenarios, &table)? };
     let need = scenarios.iter().map(|s| layout::footprint(&layout::plan(s, selection.seed)) * 3).max().unwrap_or(0);
     let scratch = Scratch::new(own, need, selection)?;
     let server = if places.server { server(own, &scratch.ssh, &mut notes)? } else { None };
@@ -102,8 +128,10 @@ pub fn ready(own: &Path, root: &Path, selection: &Selection) -> Result<Ready> {
     }
     let mut relays = Vec::new();
     if let Some(server) = &server {
-        if places.loopback {
-            transports.push(same_host(server.endpoint.clone(), own)?);
+        // Relays alone were asked for; but what isolates a phase says something without a delay, too.
+        let of_phases = !places.loopback && !table.is_empty() && selection.ssh.is_empty();
+        if places.loopback || of_phases {
+            transports.push(Transport { of_phases, ..same_host(server.endpoint.clone(), own)? });
         }
         for wan in lines(&selection.wan) {
             let relay = Relay::start(wan, server.port)?;
@@ -112,7 +140,7 @@ pub fn ready(own: &Path, root: &Path, selection: &Selection) -> Result<Ready> {
         }
     }
     for host in &selection.ssh {
-        match far_host(Endpoint::user(host), own, sy.as_ref(), need) {
+        match far_host(Endpoint::user(host), own, &binaries, need) {
             Ok(transport) => transports.push(transport),
             // Asked for by name and not to be had: the rest is run, but the run is not a good one.
             Err(error) => problems.push(format!("{host} is left out: {error:#}")),
@@ -120,16 +148,11 @@ pub fn ready(own: &Path, root: &Path, selection: &Selection) -> Result<Ready> {
     }
     notes.iter().chain(&problems).for_each(|note| eprintln!("note: {note}"));
     ensure!(!transports.is_empty(), "there is no place to run in");
-    let lab = Lab {
-        own: own.to_owned(),
-        sy: sy.as_ref().map(|s| s.path.clone()),
-        near: Workshop::new(&scratch.trees)?,
-        timeout_s: selection.timeout,
-        count: 0,
-    };
+    let lab = Lab { own: own.to_owned(), near: Workshop::new(&scratch.trees)?, timeout_s: selection.timeout, count: 0 };
     let mut environment = describe(root, &scratch.trees, &subjects, sy.as_ref(), &mut transports)?;
     environment.seed = selection.seed;
     environment.quick = selection.quick;
+    environment.claims = claims;
     environment.notes = notes;
     environment.problems = problems;
     Ok(Ready {
@@ -170,27 +193,12 @@ fn places(selection: &Selection, notes: &mut Vec<String>) -> Places {
 }
 
 fn runnable(subjects: Vec<Subject>, notes: &mut Vec<String>) -> Vec<Subject> {
-    let there = |s: &Subject| s.program == "sy" || needs::find(&s.program).is_some();
+    let there = |s: &Subject| s.program == lineup::SY || needs::find(&s.program).is_some();
     let (kept, gone): (Vec<Subject>, Vec<Subject>) = subjects.into_iter().partition(there);
     for subject in gone {
         notes.push(needs::missing(&subject.program, &format!("the subject {} is left out", subject.name)));
     }
     kept
-}
-
-fn sy(root: &Path, selection: &Selection, subjects: &[Subject]) -> Result<Option<Sy>> {
-    let Some(subject) = subjects.iter().find(|s| s.program == "sy") else { return Ok(None) };
-    let sy = match &selection.sy {
-        Some(path) => {
-            let path = path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?;
-            sy_build::identify(&path)?
-        }
-        None => {
-            eprintln!("building sy (release) ...");
-            sy_build::build(root, subject.features.as_deref().unwrap_or("default"))?
-        }
-    };
-    Ok(Some(sy))
 }
 
 /// The lab's two directories, the trees in memory where there is room and the keys beside no tree, and their leash.
@@ -238,16 +246,18 @@ fn lines(asked: &[Wan]) -> Vec<Wan> {
 /// A far end that is this host: its trees and binaries are the near end's, and no relay is in the way to them.
 fn same_host(endpoint: Endpoint, own: &Path) -> Result<Transport> {
     let label = endpoint.label.clone();
-    Ok(Transport { label, far: Some(Far { endpoint, own: path_text(own)?, sy: None, agent: None }) })
+    let far = Far { endpoint, own: path_text(own)?, programs: BTreeMap::new(), agent: None };
+    Ok(Transport { label, far: Some(far), of_phases: false })
 }
 
 /// Puts the binaries on a far host and starts the agent there.
 ///
 /// # Errors
 /// When the host is out of reach, has no room, or cannot run this machine's binaries.
-pub fn far_host(endpoint: Endpoint, own: &Path, sy: Option<&Sy>, need: u64) -> Result<Transport> {
+pub fn far_host(endpoint: Endpoint, own: &Path, binaries: &[PathBuf], need: u64) -> Result<Transport> {
+    let names: Vec<String> = (0..binaries.len()).map(|n| format!("sy-{n}")).collect();
     let mut files = vec![(own, "bench-harness")];
-    files.extend(sy.map(|sy| (sy.path.as_path(), "sy")));
+    files.extend(binaries.iter().map(PathBuf::as_path).zip(names.iter().map(String::as_str)));
     let home = endpoint.upload(&files)?;
     let agent = Agent::start(endpoint.command(), &home, need).inspect_err(|_| {
         // The agent removes its home itself, but this one never ran.
@@ -256,11 +266,11 @@ pub fn far_host(endpoint: Endpoint, own: &Path, sy: Option<&Sy>, need: u64) -> R
     let label = endpoint.label.clone();
     let far = Far {
         own: format!("{home}/bench-harness"),
-        sy: sy.map(|_| format!("{home}/sy")),
+        programs: binaries.iter().zip(&names).map(|(b, n)| (b.display().to_string(), format!("{home}/{n}"))).collect(),
         agent: Some(agent),
         endpoint,
     };
-    Ok(Transport { label, far: Some(far) })
+    Ok(Transport { label, far: Some(far), of_phases: false })
 }
 
 fn path_text(path: &Path) -> Result<String> {
@@ -288,7 +298,8 @@ fn describe(
         ..Environment::default()
     };
     let version = |subject: &Subject| match subject.program.as_str() {
-        "sy" => environment.sy.clone(),
+        // Of all programs the builds of sy alone are given by their paths.
+        path if Path::new(path).is_absolute() => environment.sy.clone(),
         "rsync" => environment.rsync.first().cloned(),
         "ssh" => environment.ssh.clone(),
         other => environment::output(other, &["--version"]).and_then(|text| text.lines().next().map(str::to_owned)),
@@ -298,6 +309,7 @@ fn describe(
         role: s.role,
         version: version(s),
         features: s.features.clone(),
+        phases: s.phases.clone(),
     };
     environment.subjects = subjects.iter().map(info).collect();
     for transport in transports {
@@ -328,6 +340,7 @@ mod tests {
             ssh: Vec::new(),
             scenarios: own(scenarios),
             peers: own(peers),
+            phases: Vec::new(),
             sy: None,
             quick: true,
             trees: None,

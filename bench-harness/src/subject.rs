@@ -15,7 +15,7 @@ use crate::scenario::{Direction, Operation};
 pub const FILE_STEM: &str = "subjects";
 
 /// What a subject is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Ours: what gets a verdict.
@@ -25,6 +25,7 @@ pub enum Role {
     /// The reference a second time: the noise.
     Control,
     /// Another tool or mode, for the table.
+    #[default]
     Peer,
     /// Connecting and nothing else: what the engine ratio subtracts.
     Connect,
@@ -85,6 +86,12 @@ pub struct Subject {
     /// The command that receives over SSH.
     #[serde(default)]
     pub pull: Vec<String>,
+    /// Of a build for `--phases`: the ids of its phases.
+    #[serde(skip)]
+    pub phases: Option<Vec<String>>,
+    /// Of such a build: the same one with every allocation counted, for the untimed pass.
+    #[serde(skip)]
+    pub counting_program: Option<String>,
 }
 
 fn yes() -> bool {
@@ -190,8 +197,18 @@ fn resolve(subject: &Subject, all: &[Subject]) -> Result<Subject> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    //! A subject for the tests of other modules.
+
     use super::*;
+
+    /// A peer with a command that does nothing.
+    pub fn named(name: &str) -> Subject {
+        let text = format!(
+            "[[subject]]\nname = {name:?}\nrole = \"peer\"\nwhy = \"a test\"\nprogram = \"true\"\nlocal = [\"true\"]"
+        );
+        parse(&text).unwrap().remove(0)
+    }
 
     fn shipped() -> Vec<Subject> {
         load(&crate::workspace::root().unwrap().join("scenarios")).unwrap()

@@ -20,3 +20,8 @@ pub fn root() -> Result<PathBuf> {
     }
     bail!("found no directory with scenarios/subjects.toml; run this inside a checkout of sy")
 }
+
+/// Cargo's target directory of the workspace at `root`.
+pub fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}

@@ -1,6 +1,6 @@
 //! Measures, records, and renders what it recorded.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -23,13 +23,13 @@ pub fn run(args: &Measure) -> Result<bool> {
         // Before minutes are spent, not after.
         Store::free(out)?;
     }
-    let mut ready = setup::ready(&own, &root, &args.selection)?;
+    let effort = args.effort();
+    let mut ready = setup::ready(&own, &root, &args.selection, effort)?;
     ready.environment.runs = args.rounds();
     ready.environment.command = command_line();
     let mut store = open_store(args, &root, &ready)?;
     store.environment(&ready.environment)?;
     eprintln!("recording into {}", store.dir.display());
-    let effort = if args.selection.quick { Effort::Quick(args.rounds()) } else { Effort::Full(args.rounds()) };
     let done = course(&mut ready, effort, &mut store);
     let dir = store.dir.clone();
     store.readme(&ready.environment)?;
@@ -55,15 +55,13 @@ fn open_store(args: &Measure, root: &Path, ready: &Ready) -> Result<Store> {
     if let Some(out) = &args.out {
         return Store::at(out);
     }
-    let parent =
-        if args.selection.quick { target(root).join("bench-quick") } else { root.join("results").join("runs") };
+    let parent = if args.selection.quick {
+        workspace::target(root).join("bench-quick")
+    } else {
+        root.join("results").join("runs")
+    };
     let date = ready.environment.date.split('T').next().unwrap_or_default().to_owned();
     Store::numbered(&parent, &date, &ready.environment.machine.slug())
-}
-
-/// Cargo's target directory.
-fn target(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
 /// How to do it again; the program's own path says nothing and is left out.

@@ -1,5 +1,5 @@
 //! Renders a recorded run again. Reads its samples and its environment, and writes nothing else than text and pictures
-//! made from them.
+//! made from them; the table of claims, where there is one, goes to standard output as well.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::record::store::{self, Recorded};
 use crate::{plot, report};
 
-/// Writes `report.md` and the plots; true when every cell was verified.
+/// Writes `report.md` and the plots, prints the claims; true when every cell was verified.
 ///
 /// # Errors
 /// When the run cannot be read or its directory not be written.
@@ -18,6 +18,9 @@ pub fn run(dir: &Path) -> Result<bool> {
     let path = dir.join(store::REPORT);
     fs::write(&path, report::render(&recorded)).with_context(|| format!("cannot write {}", path.display()))?;
     plot::draw_all(&recorded, &dir.join(store::PLOTS))?;
+    if let Some(claims) = report::claims(&recorded) {
+        println!("{claims}");
+    }
     Ok(good(&recorded))
 }
 

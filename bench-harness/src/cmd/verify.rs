@@ -15,7 +15,7 @@ use crate::{interrupt, workspace};
 pub fn run(selection: &Selection) -> Result<bool> {
     interrupt::install()?;
     let own = std::env::current_exe().context("cannot find the lab's own binary")?;
-    let mut ready = setup::ready(&own, &workspace::root()?, selection)?;
+    let mut ready = setup::ready(&own, &workspace::root()?, selection, Effort::Verify)?;
     let Ready { transports, lab, scenarios, subjects, environment, .. } = &mut ready;
     let course = Course { scenarios, subjects, effort: Effort::Verify, seed: environment.seed };
     let outcome = course.run(lab, transports, &mut |_| Ok(()))?;

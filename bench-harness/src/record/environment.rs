@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
+use crate::claim::Claim;
 use crate::place::disk;
 use crate::subject::Role;
 use crate::wan::Wan;
@@ -30,7 +31,7 @@ pub struct Machine {
 }
 
 /// One subject as it was measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SubjectInfo {
     /// Its name in samples and tables.
     pub name: String,
@@ -40,6 +41,9 @@ pub struct SubjectInfo {
     pub version: Option<String>,
     /// Its feature set, for sy.
     pub features: Option<String>,
+    /// The ids of its phases, in a run with `--phases`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phases: Option<Vec<String>>,
 }
 
 /// One transport as it was used.
@@ -92,6 +96,9 @@ pub struct Environment {
     pub subjects: Vec<SubjectInfo>,
     /// The digests of each scenario's two trees.
     pub scenarios: BTreeMap<String, (String, String)>,
+    /// What the plan claims for the phases that were measured, and how it is judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
     /// What was missing and so left out.
     pub notes: Vec<String>,
     /// What went wrong apart from single samples.

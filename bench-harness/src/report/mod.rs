@@ -1,26 +1,33 @@
 //! `report.md`: what was measured, in tables. Pure: the same record always gives the same text.
 
+mod claims;
 pub mod format;
+mod steps;
 mod tables;
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::group::{self, Cell, Row};
+use crate::plot;
 use crate::record::environment::{Environment, Machine};
 use crate::record::store::Recorded;
 use crate::rtt;
+use crate::scenario;
 use crate::stats;
 use crate::subject::Role;
 use crate::verdict::Verdict;
 use crate::wan::Wan;
 use format::{bytes, figure};
 
+/// So many contenders have columns beside each other; more of them have rows.
+const SIDE_BY_SIDE: usize = 2;
+
 /// The whole report.
 pub fn render(run: &Recorded) -> String {
     let cells = group::cells(&run.samples);
     let rows = group::conclude(&cells, &run.environment);
     let mut out = head(&run.environment, &cells);
+    phases(&mut out, &cells, &run.environment);
     for transport in transports(&cells) {
         let cells: Vec<&Cell> = cells.iter().filter(|c| c.key.transport == transport).collect();
         let rows: Vec<&Row> = rows.iter().filter(|r| r.cell.key.transport == transport).collect();
@@ -112,36 +119,65 @@ fn machine(machine: &Machine) -> String {
     text
 }
 
+/// The table of the plan's claims, where a run judges them: what its user waits for.
+pub fn claims(run: &Recorded) -> Option<String> {
+    claims::claims(&group::cells(&run.samples), &run.environment)
+}
+
+fn phases(out: &mut String, cells: &[Cell], environment: &Environment) {
+    if let Some(table) = claims::claims(cells, environment) {
+        let _ = write!(out, "\n## Claims\n\n{table}");
+    }
+    if let Some(table) = claims::together(cells, environment) {
+        let _ = write!(out, "\n## All phases against none\n\n{table}");
+    }
+}
+
 fn section(out: &mut String, transport: &str, cells: &[&Cell], rows: &[&Row], run: &Recorded) {
     let part = file_part(transport);
     let _ = write!(out, "\n## {transport}\n\n{}\n", summary(rows));
     let _ = write!(out, "![ratio to rsync](plots/ratio-{part}.svg)\n\n");
-    let table = tables::wall(cells, rows, &run.environment);
-    let _ = write!(out, "### Time\n\n{table}\n![medians](plots/wall-{part}.svg)\n");
-    for (title, table) in [
-        ("Processor time and memory", tables::resources(cells, &run.environment)),
-        ("First byte", tables::first_byte(cells, &run.environment)),
-        ("Wire", tables::wire(cells, &run.environment)),
-    ] {
-        if let Some(table) = table {
-            let _ = write!(out, "\n### {title}\n\n{table}");
-        }
+    let environment = &run.environment;
+    if plot::has_steps(cells, environment) {
+        let _ = write!(out, "![step by step](plots/phases-{part}.svg)\n\n");
+    }
+    let many = environment.subjects.iter().filter(|s| s.role == Role::Contender).count() > SIDE_BY_SIDE;
+    let time = if many { steps::time(cells, rows, environment) } else { tables::wall(cells, rows, environment) };
+    let _ = write!(out, "### Time\n\n{time}\n![medians](plots/wall-{part}.svg)\n");
+    let more = match many {
+        true => vec![("Costs", Some(steps::costs(cells, environment)))],
+        false => vec![
+            ("Processor time and memory", tables::resources(cells, environment)),
+            ("First byte", tables::first_byte(cells, environment)),
+            ("Wire", tables::wire(cells, environment)),
+        ],
+    };
+    for (title, table) in more.into_iter().filter_map(|(title, table)| Some((title, table?))) {
+        let _ = write!(out, "\n### {title}\n\n{table}");
     }
 }
 
 /// Per contender: how many cells went which way, and the geometric mean of its ratios.
 fn summary(rows: &[&Row]) -> String {
-    let names: BTreeSet<&str> = rows.iter().map(|r| r.contender.as_str()).collect();
+    // The scenarios of a phase are no sample of what people sync.
+    let rows = || rows.iter().filter(|r| !scenario::is_of_phase(&r.cell.key.scenario));
+    let mut names: Vec<&str> = Vec::new();
+    for row in rows() {
+        if !names.contains(&row.contender.as_str()) {
+            names.push(&row.contender);
+        }
+    }
     let mut out = String::new();
-    for name in names {
-        let own: Vec<&&Row> = rows.iter().filter(|r| r.contender == name).collect();
+    for name in &names {
+        let own: Vec<&&Row> = rows().filter(|r| r.contender == *name).collect();
         let count = |v: Verdict| own.iter().filter(|r| r.verdict == Some(v)).count();
         let ratios: Vec<f64> = own.iter().filter_map(|r| Some(r.ratio?.median)).collect();
         let mean = stats::geometric_mean(&ratios)
             .map_or(String::new(), |m| format!(", {m:.2} of its time in the geometric mean"));
         let _ = writeln!(
             out,
-            "{name} against the reference: faster in {}, slower in {}, inconclusive in {}, no ratio in {}{mean}.",
+            "{}{name} against the reference: faster in {}, slower in {}, inconclusive in {}, no ratio in {}{mean}.",
+            if names.len() > 1 { "- " } else { "" },
             count(Verdict::Faster),
             count(Verdict::Slower),
             count(Verdict::Inconclusive),
@@ -173,9 +209,11 @@ pub mod tests {
     //! A record for the tests of other modules.
 
     use super::*;
+    use crate::claim::Claim;
+    use crate::metric::Metric;
     use crate::record::environment::SubjectInfo;
-    use crate::record::sample::Sample;
     use crate::record::sample::tests::sample;
+    use crate::record::sample::{Pass, Sample};
     use crate::scenario::{Direction, Operation};
 
     /// A small record with a good cell, a cell with an error, and a local one.
@@ -184,7 +222,7 @@ pub mod tests {
             name: name.into(),
             role,
             version: Some(format!("{name} 1.0")),
-            features: None,
+            ..SubjectInfo::default()
         };
         let subjects = vec![
             info("sy", Role::Contender),
@@ -215,6 +253,41 @@ pub mod tests {
             ..sample("sy", 1, 0.0)
         });
         Recorded { environment, samples }
+    }
+
+    /// A run of three feature sets, with a claim that holds, one whose counter stands still, and one without a cell.
+    pub fn phases_record() -> Recorded {
+        let mut run = record();
+        let build = |name: &str, ids: &[&str]| SubjectInfo {
+            name: name.into(),
+            role: Role::Contender,
+            phases: Some(ids.iter().map(|id| (*id).to_owned()).collect()),
+            ..SubjectInfo::default()
+        };
+        run.environment.subjects[0] = build("sy[none]", &[]);
+        run.environment.subjects.insert(1, build("sy[1.1]", &["1.1"]));
+        run.environment.subjects.insert(2, build("sy[all]", &["1.1", "1.2"]));
+        let claim = |phase: &str, part: &str, scenario: &str, counter| Claim {
+            phase: phase.into(),
+            part: part.into(),
+            scenario: scenario.into(),
+            metric: Metric::Wall,
+            most: 0.8,
+            counter: Some(counter),
+        };
+        run.environment.claims = vec![
+            claim("1.1", "+20 % throughput", "small_files", Metric::RoundTrips),
+            claim("1.2", "-30 % time", "small_files", Metric::Frames),
+            claim("2.1", "2x", "opt/elsewhere", Metric::Frames),
+        ];
+        run.samples.retain(|s| s.subject != "sy" && s.transport != "local");
+        for (name, wall, trips) in [("sy[none]", 0.4, 80), ("sy[1.1]", 0.2, 10), ("sy[all]", 0.2, 10)] {
+            let counts = |s: Sample| Sample { round_trips: Some(trips), frames: Some(50), ..s };
+            run.samples.extend((0..=3).map(|round| counts(sample(name, round, wall))));
+            let counted = Sample { pass: Pass::Counted, allocations: Some(4500), ..sample(name, 0, 0.0) };
+            run.samples.push(Sample { remote_allocations: Some(4500), wall_s: None, ..counted });
+        }
+        run
     }
 
     fn local(subject: &str, round: u32, wall: f64) -> Sample {
@@ -258,6 +331,16 @@ pub mod tests {
     #[test]
     fn the_same_record_gives_the_same_report() {
         assert_eq!(render(&record()), render(&record()));
+    }
+
+    #[test]
+    fn a_run_of_feature_sets_begins_with_the_claims_and_has_a_row_for_each_build() {
+        let text = render(&phases_record());
+        let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what} in {text}"));
+        assert!(place("## Claims") < place("## All phases against none"));
+        assert!(place("## All phases") < place("## ssh:loopback"));
+        assert!(place("plots/phases-ssh-loopback.svg") < place("### Costs"));
+        assert!(!render(&record()).contains("## Claims"));
     }
 
     #[test]

@@ -63,12 +63,14 @@ pub fn wall(cells: &[&Cell], rows: &[&Row], environment: &Environment) -> String
     table(&head, &body, 3)
 }
 
-fn verdict_word(verdict: Verdict) -> String {
+/// The word for a verdict.
+pub fn verdict_word(verdict: Verdict) -> String {
     // What needs work shall be seen from afar.
     if verdict == Verdict::Slower { "**slower**".into() } else { verdict.to_string() }
 }
 
-fn time(measurement: Option<Measurement>) -> String {
+/// A median with its spread, in milliseconds.
+pub fn time(measurement: Option<Measurement>) -> String {
     let Some(m) = measurement else { return NONE.into() };
     if !m.errors.is_empty() {
         return "error".into();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::subject::Counters;
 
 /// What a tool counted; none where it does not tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counted {
     /// Bytes sent by the local end.
     pub wire_out: Option<u64>,
@@ -15,6 +15,27 @@ pub struct Counted {
     pub frames: Option<u64>,
     /// Round trips waited for.
     pub round_trips: Option<u64>,
+    /// Seconds from the open link to the end.
+    pub session_s: Option<f64>,
+    /// What the local end tells of itself.
+    pub near: End,
+    /// What it tells of the other end.
+    pub far: End,
+}
+
+/// What sy tells of one end.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct End {
+    /// Seconds of its scan.
+    pub scan_s: Option<f64>,
+    /// Seconds of its transfer.
+    pub transfer_s: Option<f64>,
+    /// Its allocations; the counting build alone has them, as the two that follow.
+    pub allocations: Option<u64>,
+    /// Bytes that it allocated over time.
+    pub heap_bytes: Option<u64>,
+    /// The most bytes that it held at once.
+    pub heap_peak_bytes: Option<u64>,
 }
 
 /// Reads the counters: sy's from its statistics file, rsync's from what it printed.
@@ -38,6 +59,20 @@ fn of_sy(text: &str) -> Counted {
         wire_in: get("wire_in"),
         frames: get("frames_out").zip(get("frames_in")).map(|(out, back)| out + back),
         round_trips: get("round_trips"),
+        session_s: stats["stages_s"]["total"].as_f64().zip(stats["stages_s"]["connect"].as_f64()).map(|(t, c)| t - c),
+        near: end(&stats),
+        far: end(&stats["peer"]),
+    }
+}
+
+fn end(stats: &Value) -> End {
+    let (stages, heap) = (&stats["stages_s"], &stats["heap"]);
+    End {
+        scan_s: stages["scan"].as_f64(),
+        transfer_s: stages["transfer"].as_f64(),
+        allocations: heap["allocations"].as_u64(),
+        heap_bytes: heap["bytes"].as_u64(),
+        heap_peak_bytes: heap["peak_bytes"].as_u64(),
     }
 }
 
@@ -64,9 +99,26 @@ mod tests {
     fn sy_writes_one_object_and_a_missing_key_is_no_zero() {
         let text =
             r#"{"schema":1,"frames_out":3,"frames_in":4,"wire_out":10,"wire_in":0,"round_trips":2,"rtt_us":null}"#;
-        let all = Counted { wire_out: Some(10), wire_in: Some(0), frames: Some(7), round_trips: Some(2) };
+        let all = Counted {
+            wire_out: Some(10),
+            wire_in: Some(0),
+            frames: Some(7),
+            round_trips: Some(2),
+            ..Counted::default()
+        };
         assert_eq!(read(Counters::Sy, text, ""), all);
         assert_eq!(read(Counters::Sy, "{}", ""), Counted::default());
         assert_eq!(read(Counters::Sy, "", ""), Counted::default());
+    }
+
+    #[test]
+    fn stages_and_heap_are_read_of_both_ends_and_the_session_is_what_follows_connecting() {
+        let text = r#"{"stages_s":{"connect":0.25,"total":1.0,"scan":0.5,"transfer":0.125},"heap":null,
+            "peer":{"stages_s":{"scan":0.0},"heap":{"allocations":3,"bytes":40,"peak_bytes":5}}}"#;
+        let counted = read(Counters::Sy, text, "");
+        assert_eq!(counted.session_s, Some(0.75));
+        assert_eq!(counted.near, End { scan_s: Some(0.5), transfer_s: Some(0.125), ..End::default() });
+        let heap = End { allocations: Some(3), heap_bytes: Some(40), heap_peak_bytes: Some(5), ..End::default() };
+        assert_eq!(counted.far, End { scan_s: Some(0.0), ..heap });
     }
 }

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Ends, Lab, Transport, counters};
+use super::counters::{self, Counted};
+use super::{Ends, Lab, Transport};
 use crate::child::measure::{Plan, Usage};
 use crate::interrupt;
 use crate::place::{Place, Request, Response, Start, layout};
@@ -36,6 +37,24 @@ pub struct Job<'a> {
     pub pass: Pass,
     /// Whether it is the cell's first, so that every byte of the destination is copied afresh.
     pub first: bool,
+}
+
+impl Job<'_> {
+    /// Its sample, without a figure.
+    fn sample(&self, transport: &str) -> Sample {
+        Sample {
+            schema: SCHEMA,
+            scenario: self.scenario.to_owned(),
+            operation: self.operation,
+            transport: transport.to_owned(),
+            direction: self.direction,
+            subject: self.subject.name.clone(),
+            round: self.round,
+            position: self.position,
+            pass: self.pass,
+            ..Sample::default()
+        }
+    }
 }
 
 /// The names of the files that commands write.
@@ -81,7 +100,7 @@ impl Lab {
             _ => usage(self.ends(transport, job.direction).far(), &far_name)?,
         };
         let outcome = self.outcome(transport, job, near.as_ref())?;
-        let mut sample = blank(job, &transport.label);
+        let mut sample = job.sample(&transport.label);
         match (outcome, near) {
             (None, Some(near)) => {
                 let ahead = self.ends(transport, job.direction).far().clock_ahead_ns();
@@ -106,16 +125,14 @@ impl Lab {
         let dst = ends.destination().dir().join(layout::DST);
         let result = ends.far().dir().join(layout::OUT).join(far_name);
         let counters = self.near.dir().join(layout::OUT).join(COUNTERS);
-        let is_sy = job.subject.program == "sy";
-        let program = match &self.sy {
-            Some(sy) if is_sy => show(sy),
-            _ => job.subject.program.clone(),
-        };
+        let counting = job.subject.counting_program.as_ref().filter(|_| job.pass == Pass::Counted);
+        let program = counting.unwrap_or(&job.subject.program).clone();
+        let there = transport.far.as_ref().and_then(|far| far.programs.get(&program)).unwrap_or(&program);
         let mut words = Words::from([
             ("src", show(&src)),
             ("dst", show(&dst)),
             ("counters", show(&counters)),
-            ("remote_program", program.clone()),
+            ("remote_program", there.clone()),
             ("program", program),
         ]);
         if let Some(far) = &transport.far {
@@ -125,9 +142,6 @@ impl Lab {
             words.insert("remote", format!("{} {}", far.own, args.join(" ")));
             words.insert("rsh", far.endpoint.rsh());
             words.insert("host", far.endpoint.host.clone());
-            if let Some(sy) = far.sy.as_ref().filter(|_| is_sy) {
-                words.insert("remote_program", sy.clone());
-            }
         }
         job.subject.command(job.direction, &words)
     }
@@ -192,53 +206,50 @@ impl Lab {
 
     fn fill(&self, sample: &mut Sample, job: &Job, near: &Usage, far: Option<&Usage>, far_ahead_ns: i64) {
         sample.outcome = OK.into();
-        sample.wall_s = Some(near.wall_s);
-        sample.user_s = Some(near.user_s);
-        sample.sys_s = Some(near.sys_s);
-        sample.max_rss_kib = Some(near.max_rss_kib);
-        sample.remote_user_s = far.map(|u| u.user_s);
-        sample.remote_sys_s = far.map(|u| u.sys_s);
-        sample.remote_max_rss_kib = far.map(|u| u.max_rss_kib);
-        let (seen, ahead) = match job.direction {
-            Direction::Push => (far.and_then(|u| u.first_byte_ns), far_ahead_ns),
-            _ => (near.first_byte_ns, 0),
-        };
-        sample.first_byte_s = seen.map(|ns| (ns as i64 - ahead - near.started_ns as i64) as f64 / 1e9);
+        let counted = counters::read(job.subject.counters, &self.read_out(COUNTERS), &self.read_out(STDOUT));
         if job.direction != Direction::Local {
-            let counted = counters::read(job.subject.counters, &self.read_out(COUNTERS), &self.read_out(STDOUT));
             sample.wire_out = counted.wire_out;
             sample.wire_in = counted.wire_in;
             sample.frames = counted.frames;
             sample.round_trips = counted.round_trips;
         }
+        if job.pass == Pass::Counted {
+            fill_heap(sample, &counted);
+        } else {
+            fill_times(sample, near, far, &counted);
+        }
+        let (seen, ahead) = match job.direction {
+            Direction::Push => (far.and_then(|u| u.first_byte_ns), far_ahead_ns),
+            _ => (near.first_byte_ns, 0),
+        };
+        sample.first_byte_s = seen.map(|ns| (ns as i64 - ahead - near.started_ns as i64) as f64 / 1e9);
     }
 }
 
-fn blank(job: &Job, transport: &str) -> Sample {
-    Sample {
-        schema: SCHEMA,
-        scenario: job.scenario.to_owned(),
-        operation: job.operation,
-        transport: transport.to_owned(),
-        direction: job.direction,
-        subject: job.subject.name.clone(),
-        round: job.round,
-        position: job.position,
-        pass: job.pass,
-        outcome: String::new(),
-        wall_s: None,
-        user_s: None,
-        sys_s: None,
-        max_rss_kib: None,
-        remote_user_s: None,
-        remote_sys_s: None,
-        remote_max_rss_kib: None,
-        first_byte_s: None,
-        wire_out: None,
-        wire_in: None,
-        frames: None,
-        round_trips: None,
-    }
+/// A counting build is slow for its counting: it has no time.
+fn fill_heap(sample: &mut Sample, counted: &Counted) {
+    let Counted { near, far, .. } = counted;
+    sample.allocations = near.allocations;
+    sample.heap_bytes = near.heap_bytes;
+    sample.heap_peak_bytes = near.heap_peak_bytes;
+    sample.remote_allocations = far.allocations;
+    sample.remote_heap_bytes = far.heap_bytes;
+    sample.remote_heap_peak_bytes = far.heap_peak_bytes;
+}
+
+fn fill_times(sample: &mut Sample, near: &Usage, far: Option<&Usage>, counted: &Counted) {
+    sample.wall_s = Some(near.wall_s);
+    sample.user_s = Some(near.user_s);
+    sample.sys_s = Some(near.sys_s);
+    sample.max_rss_kib = Some(near.max_rss_kib);
+    sample.remote_user_s = far.map(|u| u.user_s);
+    sample.remote_sys_s = far.map(|u| u.sys_s);
+    sample.remote_max_rss_kib = far.map(|u| u.max_rss_kib);
+    sample.session_s = counted.session_s;
+    sample.scan_s = counted.near.scan_s;
+    sample.transfer_s = counted.near.transfer_s;
+    sample.remote_scan_s = counted.far.scan_s;
+    sample.remote_transfer_s = counted.far.transfer_s;
 }
 
 fn usage(place: &mut dyn Place, name: &str) -> Result<Option<Usage>> {

@@ -5,12 +5,13 @@ pub mod execute;
 pub mod schedule;
 pub mod session;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::place::Place;
 use crate::place::agent::Agent;
 use crate::place::workshop::Workshop;
-use crate::scenario::Direction;
+use crate::scenario::{Direction, Over, Scenario};
 use crate::ssh::Endpoint;
 
 /// Everything that a sync needs besides its cell and its subject.
@@ -18,8 +19,6 @@ use crate::ssh::Endpoint;
 pub struct Lab {
     /// The lab's own binary, which wraps every command.
     pub own: PathBuf,
-    /// sy, where it could be built.
-    pub sy: Option<PathBuf>,
     /// The trees on this host.
     pub near: Workshop,
     /// Seconds after which a sync is ended.
@@ -35,6 +34,8 @@ pub struct Transport {
     pub label: String,
     /// The far end; none where both ends are on this host without SSH.
     pub far: Option<Far>,
+    /// Whether it is there for the scenarios that isolate a phase and no others.
+    pub of_phases: bool,
 }
 
 /// The far end of a transport.
@@ -44,8 +45,8 @@ pub struct Far {
     pub endpoint: Endpoint,
     /// The lab's binary there.
     pub own: String,
-    /// sy there.
-    pub sy: Option<String>,
+    /// The binaries that were copied there: by the path here, the path there.
+    pub programs: BTreeMap<String, String>,
     /// Its trees; none where they are the near end's.
     pub agent: Option<Agent>,
 }
@@ -53,7 +54,31 @@ pub struct Far {
 impl Transport {
     /// The one without SSH.
     pub fn local() -> Self {
-        Transport { label: "local".into(), far: None }
+        Transport { label: "local".into(), far: None, of_phases: false }
+    }
+
+    /// Which kind it is.
+    pub fn over(&self) -> Over {
+        match &self.far {
+            None => Over::Local,
+            Some(far) if far.endpoint.wan.is_some() => Over::Wan,
+            Some(_) => Over::Ssh,
+        }
+    }
+
+    /// Seconds that a sync takes on an ordinary machine, with putting back and comparing: enough to say how long a run
+    /// will be about, and good for nothing else.
+    pub fn rough_s(&self) -> f64 {
+        match self.over() {
+            Over::Local => 0.25,
+            Over::Ssh => 0.7,
+            Over::Wan => 2.0,
+        }
+    }
+
+    /// Whether a scenario is run over it.
+    pub fn takes(&self, scenario: &Scenario) -> bool {
+        scenario.over.contains(&self.over()) && (!self.of_phases || scenario.phase.is_some())
     }
 }
 

@@ -5,12 +5,15 @@
 
 use crate::record::sample::Pass;
 use crate::scenario::Operation;
+use crate::subject::Subject;
 
 /// How much of it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
     /// Warm-up, first-byte passes and this many timed rounds.
     Full(u32),
+    /// Warm-up, this many timed rounds, and a pass of the counting builds: what a run with `--phases` has.
+    Phases(u32),
     /// One round that warms up and takes the first byte, and this many timed rounds.
     Quick(u32),
     /// One round that only checks.
@@ -20,23 +23,44 @@ pub enum Effort {
 /// First-byte passes of a full measurement.
 pub const FIRST_BYTE_PASSES: usize = 3;
 
+/// Which subjects a round is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// All of them.
+    All,
+    /// All of them, and those that take part in first-byte passes are watched.
+    AllWatched,
+    /// Only those, watched.
+    Watched,
+    /// Only those that have a counting build, which is run in their place.
+    Counting,
+}
+
 /// One round of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Round {
     /// 0 for what is not measured.
     pub number: u32,
-    /// Whether the subjects that take part in first-byte passes are watched.
-    pub watched: bool,
-    /// Whether only those take part.
-    pub watched_only: bool,
+    /// Whom it is for.
+    pub who: Who,
 }
 
 impl Round {
-    /// What a sample of this round is for, given whether its subject takes part in first-byte passes.
-    pub fn pass(self, first_byte: bool) -> Pass {
-        match (self.number, self.watched && first_byte) {
-            (0, true) => Pass::FirstByte,
-            (0, false) => Pass::WarmUp,
+    /// Whether a subject has a turn in this round.
+    pub fn includes(self, subject: &Subject) -> bool {
+        match self.who {
+            Who::All | Who::AllWatched => true,
+            Who::Watched => subject.first_byte,
+            Who::Counting => subject.counting_program.is_some(),
+        }
+    }
+
+    /// What a subject's sample of this round is for.
+    pub fn pass(self, subject: &Subject) -> Pass {
+        match (self.number, self.who) {
+            (0, Who::Counting) => Pass::Counted,
+            (0, Who::AllWatched | Who::Watched) if subject.first_byte => Pass::FirstByte,
+            (0, _) => Pass::WarmUp,
             _ => Pass::Timed,
         }
     }
@@ -47,15 +71,18 @@ impl Effort {
     pub fn rounds(self, operation: Operation) -> Vec<Round> {
         // Where nothing changes there is no first byte to see.
         let writes = operation != Operation::Incremental;
-        let warm_up = |watched| Round { number: 0, watched, watched_only: false };
-        let mut rounds = vec![warm_up(writes && matches!(self, Effort::Quick(_)))];
-        if writes && matches!(self, Effort::Full(_)) {
-            rounds.extend([Round { number: 0, watched: true, watched_only: true }; FIRST_BYTE_PASSES]);
+        let untimed = |who| Round { number: 0, who };
+        let timed = |runs| (1..=runs).map(|number| Round { number, who: Who::All });
+        let warm_up = [untimed(Who::All)].into_iter();
+        match self {
+            Effort::Verify => warm_up.collect(),
+            Effort::Quick(runs) if writes => [untimed(Who::AllWatched)].into_iter().chain(timed(runs)).collect(),
+            Effort::Full(runs) if writes => {
+                warm_up.chain([untimed(Who::Watched); FIRST_BYTE_PASSES]).chain(timed(runs)).collect()
+            }
+            Effort::Quick(runs) | Effort::Full(runs) => warm_up.chain(timed(runs)).collect(),
+            Effort::Phases(runs) => warm_up.chain(timed(runs)).chain([untimed(Who::Counting)]).collect(),
         }
-        if let Effort::Full(runs) | Effort::Quick(runs) = self {
-            rounds.extend((1..=runs).map(|number| Round { number, watched: false, watched_only: false }));
-        }
-        rounds
     }
 }
 
@@ -79,28 +106,46 @@ mod tests {
     #[test]
     fn a_full_cell_warms_up_watches_and_then_times() {
         let rounds = Effort::Full(2).rounds(Operation::Delta);
-        let numbers: Vec<(u32, bool)> = rounds.iter().map(|r| (r.number, r.watched)).collect();
-        assert_eq!(numbers, [(0, false), (0, true), (0, true), (0, true), (1, false), (2, false)]);
+        let expected =
+            [(0, Who::All), (0, Who::Watched), (0, Who::Watched), (0, Who::Watched), (1, Who::All), (2, Who::All)];
+        assert_eq!(rounds.iter().map(|r| (r.number, r.who)).collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn nothing_is_watched_where_nothing_changes() {
         for effort in [Effort::Full(1), Effort::Quick(1)] {
-            assert!(effort.rounds(Operation::Incremental).iter().all(|r| !r.watched));
+            assert!(effort.rounds(Operation::Incremental).iter().all(|r| r.who == Who::All));
         }
+    }
+
+    fn subject(first_byte: bool, counting: bool) -> Subject {
+        let counting_program = counting.then(|| "sy-counting".to_owned());
+        Subject { first_byte, counting_program, ..crate::subject::tests::named("x") }
     }
 
     #[test]
     fn a_quick_cell_has_one_round_that_is_not_timed_and_verify_has_no_other() {
         let rounds = Effort::Quick(2).rounds(Operation::Initial);
         assert_eq!(rounds.iter().map(|r| r.number).collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!((rounds[0].pass(true), rounds[0].pass(false)), (Pass::FirstByte, Pass::WarmUp));
+        let pass = |first_byte| rounds[0].pass(&subject(first_byte, false));
+        assert_eq!((pass(true), pass(false)), (Pass::FirstByte, Pass::WarmUp));
         assert_eq!(Effort::Verify.rounds(Operation::Initial).len(), 1);
     }
 
     #[test]
+    fn counting_builds_have_a_pass_of_their_own_that_is_never_timed() {
+        for operation in Operation::ALL {
+            let rounds = Effort::Phases(2).rounds(operation);
+            let passes: Vec<Pass> = rounds.iter().map(|r| r.pass(&subject(true, true))).collect();
+            assert_eq!(passes, [Pass::WarmUp, Pass::Timed, Pass::Timed, Pass::Counted]);
+            let without: Vec<bool> = rounds.iter().map(|r| r.includes(&subject(true, false))).collect();
+            assert_eq!(without, [true, true, true, false]);
+        }
+    }
+
+    #[test]
     fn a_timed_round_is_never_watched() {
-        let timed = Round { number: 1, watched: false, watched_only: false };
-        assert_eq!(timed.pass(true), Pass::Timed);
+        let timed = Round { number: 1, who: Who::All };
+        assert_eq!(timed.pass(&subject(true, true)), Pass::Timed);
     }
 }

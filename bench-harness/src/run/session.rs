@@ -8,6 +8,7 @@ use super::execute::Job;
 use super::schedule::{Effort, Round, order};
 use super::{Lab, Transport};
 use crate::interrupt;
+use crate::lineup;
 use crate::place::{Place, Request, Response};
 use crate::progress::Progress;
 use crate::record::sample::{Pass, Sample};
@@ -63,21 +64,22 @@ impl Course<'_> {
         let of = |scenario: &'a Scenario| {
             let directions = Self::directions(scenario, transport);
             let cell = move |direction, operation| Cell { scenario, operation, direction };
-            directions.into_iter().flat_map(move |d| Operation::ALL.map(|o| cell(d, o)))
+            let each = move |d| scenario.operations.iter().map(move |o| cell(d, *o));
+            directions.into_iter().flat_map(each)
         };
-        let cells = self.scenarios.iter().flat_map(of);
+        let cells = self.scenarios.iter().filter(|s| transport.takes(s)).flat_map(of);
         cells.filter(|cell| !self.participants(cell).is_empty()).collect()
     }
 
     fn participants(&self, cell: &Cell) -> Vec<&Subject> {
-        self.subjects.iter().filter(|s| s.takes_part(cell.operation, cell.direction)).collect()
+        let cast = lineup::cast(cell.scenario, self.subjects).into_iter();
+        cast.filter(|s| s.takes_part(cell.operation, cell.direction)).collect()
     }
 
     /// How many syncs a cell has if none fails.
     fn syncs(&self, cell: &Cell) -> u64 {
         let subjects = self.participants(cell);
-        let watched = subjects.iter().filter(|s| s.first_byte).count();
-        let of = |round: &Round| if round.watched_only { watched } else { subjects.len() } as u64;
+        let of = |round: &Round| subjects.iter().filter(|s| round.includes(s)).count() as u64;
         self.effort.rounds(cell.operation).iter().map(of).sum()
     }
 
@@ -92,10 +94,17 @@ impl Course<'_> {
         sink: &mut dyn FnMut(Sample) -> Result<()>,
     ) -> Result<Outcome> {
         let all: Vec<Cell> = transports.iter().flat_map(|t| self.cells(t)).collect();
-        let mut progress = Progress::new(all.len(), all.iter().map(|c| self.syncs(c)).sum());
+        let syncs = all.iter().map(|c| self.syncs(c)).sum();
+        let mut progress = Progress::new(all.len(), syncs);
+        let rough =
+            transports.iter().flat_map(|t| self.cells(t).into_iter().map(|c| self.syncs(&c) as f64 * t.rough_s()));
+        eprintln!("{} cells, {syncs} syncs; roughly {:.0} minutes", all.len(), (rough.sum::<f64>() / 60.0).ceil());
         let mut outcome = Outcome::default();
         for scenario in self.scenarios {
             interrupt::check()?;
+            if !all.iter().any(|cell| cell.scenario.name == scenario.name) {
+                continue;
+            }
             progress.now(&format!("{}: making the trees", scenario.name));
             let digests = prepare(&mut lab.near, scenario, self.seed)?;
             for transport in transports.iter_mut() {
@@ -137,7 +146,7 @@ impl Course<'_> {
         for round in self.effort.rounds(cell.operation) {
             for (position, i) in order(round.number, subjects.len()).into_iter().enumerate() {
                 let subject = subjects[i];
-                if round.watched_only && !subject.first_byte {
+                if !round.includes(subject) {
                     continue;
                 }
                 interrupt::check()?;
@@ -150,7 +159,7 @@ impl Course<'_> {
                         subject,
                         round: round.number,
                         position: position as u32,
-                        pass: round.pass(subject.first_byte),
+                        pass: round.pass(subject),
                         first,
                     };
                     let sample = lab.take(transport, &job)?;

@@ -26,6 +26,8 @@ pub enum Edit {
     Insert,
     /// Some bytes are added at the end.
     Append,
+    /// One byte in every so many is another; the size stays.
+    Scatter(u64),
 }
 
 const ALL: [Edit; 3] = [Edit::Overwrite, Edit::Insert, Edit::Append];
@@ -39,6 +41,7 @@ pub fn choose(scenario: &Scenario, nodes: &[Node], seed: u64) -> BTreeMap<PathBu
     let edits = |turn: usize| match scenario.delta.edits {
         Edits::InTurn => vec![ALL[turn % ALL.len()]],
         Edits::All => ALL.to_vec(),
+        Edits::Scattered { every } => vec![Edit::Scatter(every)],
     };
     picked.into_iter().enumerate().map(|(turn, i)| (files[i].path.clone(), edits(turn))).collect()
 }
@@ -57,6 +60,7 @@ pub fn apply(mut bytes: Vec<u8>, edits: &[Edit], content: Content, rng: &mut Rng
                 let len = rng.between(1, grain(&bytes)) as usize;
                 bytes.extend(content.make(rng, len));
             }
+            Edit::Scatter(every) => scatter(&mut bytes, *every as usize, rng),
         }
     }
     bytes
@@ -82,6 +86,16 @@ fn overwrite(bytes: &mut Vec<u8>, content: Content, rng: &mut Rng) {
         if !changed {
             bytes[at] ^= 1;
         }
+    }
+}
+
+fn scatter(bytes: &mut Vec<u8>, every: usize, rng: &mut Rng) {
+    if bytes.is_empty() {
+        bytes.push(b'x');
+    }
+    for stretch in bytes.chunks_mut(every) {
+        let at = rng.below(stretch.len() as u64) as usize;
+        stretch[at] ^= 1;
     }
 }
 
@@ -127,8 +141,17 @@ mod tests {
     }
 
     #[test]
+    fn scatter_changes_one_byte_in_every_stretch() {
+        let (before, after) = edited(Edit::Scatter(1000), 10_500);
+        assert_eq!(before.len(), after.len());
+        for (old, new) in before.chunks(1000).zip(after.chunks(1000)) {
+            assert_eq!(old.iter().zip(new).filter(|(a, b)| a != b).count(), 1);
+        }
+    }
+
+    #[test]
     fn no_edit_leaves_an_empty_file_empty() {
-        for edit in ALL {
+        for edit in ALL.into_iter().chain([Edit::Scatter(7)]) {
             assert!(!edited(edit, 0).1.is_empty(), "{edit:?}");
         }
     }

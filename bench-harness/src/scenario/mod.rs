@@ -9,11 +9,12 @@ pub mod generate;
 pub mod layout;
 pub mod rng;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::metric::Metric;
 use content::Content;
 
 /// One scenario as its file declares it.
@@ -26,6 +27,18 @@ pub struct Scenario {
     pub why: String,
     /// Which ways it is synced over SSH.
     pub directions: Vec<Direction>,
+    /// What is done to it before the sync.
+    #[serde(default = "all_operations")]
+    pub operations: Vec<Operation>,
+    /// The kinds of transport that it says something over.
+    #[serde(default = "everywhere")]
+    pub over: Vec<Over>,
+    /// The phase that it isolates; such a scenario is run with `--phases`, or when it is named.
+    #[serde(default)]
+    pub phase: Option<String>,
+    /// What of the phase's claim it decides.
+    #[serde(default, rename = "claim")]
+    pub claims: Vec<Claim>,
     /// The groups of files that it consists of.
     #[serde(rename = "part")]
     pub parts: Vec<Part>,
@@ -39,7 +52,7 @@ pub struct Scenario {
 }
 
 /// Which end has the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// The local end sends.
@@ -47,14 +60,16 @@ pub enum Direction {
     /// The local end receives.
     Pull,
     /// There is no other end.
+    #[default]
     Local,
 }
 
 /// What is done to the tree before the sync.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// The destination is empty.
+    #[default]
     Initial,
     /// The destination has the same tree already.
     Incremental,
@@ -65,6 +80,43 @@ pub enum Operation {
 impl Operation {
     /// All of them, in the order in which they are measured.
     pub const ALL: [Operation; 3] = [Operation::Initial, Operation::Incremental, Operation::Delta];
+}
+
+/// The kinds of transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Over {
+    /// None: both ends are on this host, without SSH.
+    Local,
+    /// SSH as it is, to this host or another.
+    Ssh,
+    /// SSH through the lab's relay.
+    Wan,
+}
+
+impl Over {
+    const ALL: [Over; 3] = [Over::Local, Over::Ssh, Over::Wan];
+}
+
+/// How a part of what the plan claims for a phase is measured here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// The words of the claim, as `sy phases` has them; their number is the bound.
+    pub part: String,
+    /// The figure that they are about.
+    pub metric: Metric,
+    /// The counter that must move if the phase does anything here.
+    #[serde(default)]
+    pub counter: Option<Metric>,
+}
+
+fn all_operations() -> Vec<Operation> {
+    Operation::ALL.to_vec()
+}
+
+fn everywhere() -> Vec<Over> {
+    Over::ALL.to_vec()
 }
 
 /// A group of files with one layout, one distribution of sizes and one kind of content.
@@ -170,6 +222,11 @@ pub enum Edits {
     InTurn,
     /// All three.
     All,
+    /// One byte in every so many, at a place of chance within them.
+    Scattered {
+        /// In bytes.
+        every: u64,
+    },
 }
 
 /// The factors by which `--quick` shrinks a scenario.
@@ -192,12 +249,12 @@ impl Scenario {
         let scenario: Scenario =
             toml::from_str(&text).with_context(|| format!("cannot parse scenario {}", path.display()))?;
         scenario.validate().with_context(|| format!("invalid scenario {}", path.display()))?;
-        ensure!(
-            path.file_stem().is_some_and(|stem| stem == scenario.name.as_str()),
-            "scenario {} calls itself {:?}; the two must agree",
-            path.display(),
-            scenario.name
-        );
+        let of_phase = path.parent().is_some_and(|parent| parent.ends_with(OPT));
+        let stem = path.file_stem().unwrap_or_default();
+        let named = if of_phase { Path::new(OPT).join(stem) } else { PathBuf::from(stem) };
+        let (file, name) = (path.display(), &scenario.name);
+        ensure!(named == Path::new(name), "scenario {file} calls itself {name:?}; the two must agree");
+        ensure!(scenario.phase.is_some() == of_phase, "{file}: scenarios of a phase lie in {OPT}, and no others do");
         Ok(scenario)
     }
 
@@ -207,10 +264,22 @@ impl Scenario {
         ensure!(!self.directions.is_empty(), "no direction");
         ensure!(!self.directions.contains(&Direction::Local), "`local` is no direction over SSH");
         ensure!((0.0..=1.0).contains(&self.delta.share), "delta.share lies outside 0..=1");
+        ensure!(!self.operations.is_empty(), "no operation");
+        ensure!(!self.over.is_empty(), "no kind of transport");
+        ensure!(
+            self.phase.is_some() != self.claims.is_empty(),
+            "a phase without [[claim]], or a claim without a phase"
+        );
+        ensure!(self.delta.edits != (Edits::Scattered { every: 0 }), "scattered edits at every 0 bytes");
         for part in &self.parts {
             part.validate()?;
         }
         Ok(())
+    }
+
+    /// Whether it is one of the performance plan's own three.
+    pub fn is_core(&self) -> bool {
+        CORE.contains(&self.name.as_str())
     }
 
     /// The same scenario at `--quick`'s size.
@@ -262,25 +331,44 @@ impl Part {
     }
 }
 
-/// All scenarios of a directory, the three of the performance plan first, the others by name.
+/// All scenarios of a directory, the three of the performance plan first, the others by name, those of a phase last and in
+/// the plan's order.
 ///
 /// # Errors
 /// When the directory cannot be listed or one of its scenarios is invalid.
 pub fn load_all(dir: &Path) -> Result<Vec<Scenario>> {
+    let mut paths = files(dir)?;
+    let of_phases = dir.join(OPT);
+    if of_phases.is_dir() {
+        paths.extend(files(&of_phases)?);
+    }
+    let mut scenarios = paths.iter().map(|path| Scenario::load(path)).collect::<Result<Vec<_>>>()?;
+    ensure!(!scenarios.is_empty(), "no scenario in {}", dir.display());
+    let core = |s: &Scenario| CORE.iter().position(|name| *name == s.name).unwrap_or(CORE.len());
+    scenarios.sort_by_key(|s| (s.phase.clone(), core(s), s.name.clone()));
+    Ok(scenarios)
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let listing = std::fs::read_dir(dir).with_context(|| format!("cannot list scenarios in {}", dir.display()))?;
-    let mut scenarios = Vec::new();
+    let mut files = Vec::new();
     for item in listing {
         let path = item.with_context(|| format!("cannot list scenarios in {}", dir.display()))?.path();
         let is_scenario = path.extension().is_some_and(|e| e == "toml");
         if is_scenario && path.file_stem().is_some_and(|s| s != crate::subject::FILE_STEM) {
-            scenarios.push(Scenario::load(&path)?);
+            files.push(path);
         }
     }
-    ensure!(!scenarios.is_empty(), "no scenario in {}", dir.display());
-    scenarios.sort_by_key(|s| (CORE.iter().position(|name| *name == s.name).unwrap_or(CORE.len()), s.name.clone()));
-    Ok(scenarios)
+    Ok(files)
 }
 
+/// The directory of the scenarios that isolate a phase.
+pub const OPT: &str = "opt";
+
+/// Whether a scenario of this name isolates a phase.
+pub fn is_of_phase(name: &str) -> bool {
+    Path::new(name).starts_with(OPT)
+}
 const CORE: [&str; 3] = ["small_files", "large_file", "source_code"];
 
 #[cfg(test)]
@@ -289,11 +377,7 @@ pub mod tests {
 
     use super::*;
 
-    /// A scenario of a few dozen entries that has one of everything.
-    pub fn tiny() -> Scenario {
-        toml::from_str(
-            r#"
-            name = "tiny"
+    const SHAPE: &str = r#"
             why = "a test"
             directions = ["push", "pull"]
             [[part]]
@@ -322,16 +406,40 @@ pub mod tests {
             [quick]
             files = 0.5
             size = 0.5
-            "#,
-        )
-        .unwrap()
+            "#;
+
+    /// A scenario of a few dozen entries that has one of everything.
+    pub fn tiny() -> Scenario {
+        toml::from_str(&format!("name = \"tiny\"\n{SHAPE}")).unwrap()
     }
 
     #[test]
     fn every_shipped_scenario_is_valid_and_says_why() {
         let all = load_all(&crate::workspace::root().unwrap().join("scenarios")).unwrap();
         let names: Vec<&str> = all.iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(names, ["small_files", "large_file", "source_code", "deep_dirs", "mixed"]);
+        let (main, of_phases) = names.split_at(5);
+        assert_eq!(main, ["small_files", "large_file", "source_code", "deep_dirs", "mixed"]);
+        let phases: Vec<&str> = all[5..].iter().map(|s| s.phase.as_deref().unwrap()).collect();
+        assert!(phases.is_sorted() && !phases.is_empty(), "{phases:?}");
+        assert!(of_phases.iter().all(|name| name.starts_with("opt/")), "{of_phases:?}");
+        assert_eq!(all.iter().filter(|s| s.is_core()).count(), 3);
+    }
+
+    #[test]
+    fn a_scenario_lies_in_opt_if_and_only_if_it_has_a_phase() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("opt")).unwrap();
+        let write = |name: &str, phase: &str| {
+            let (head, body) = SHAPE.split_once("[[part]]").unwrap();
+            let text = format!("name = {name:?}\n{head}{phase}[[part]]{body}");
+            std::fs::write(dir.path().join(name).with_extension("toml"), text).unwrap();
+            Scenario::load(&dir.path().join(name).with_extension("toml"))
+        };
+        let phase = "phase = \"1.1\"\n[[claim]]\npart = \"+20 %\"\nmetric = \"wall\"\n";
+        assert!(write("plain", "").is_ok() && write("opt/deep", phase).is_ok());
+        assert_eq!(load_all(dir.path()).unwrap().len(), 2);
+        assert!(write("plain", phase).is_err() && write("opt/deep", "").is_err());
+        assert!(write("opt/deep", "phase = \"1.1\"\n").is_err());
     }
 
     #[test]
@@ -347,13 +455,16 @@ pub mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let broken: [fn(&mut Scenario); 6] = [
+        let broken: [fn(&mut Scenario); 9] = [
             |s| s.why = " ".into(),
             |s| s.parts.clear(),
             |s| s.delta.share = 1.5,
             |s| s.parts[0].size = Size::Uniform { min: 2, max: 1 },
             |s| s.parts[0].layout = Layout::Nested { dirs: 0 },
             |s| s.directions = vec![Direction::Local],
+            |s| s.operations.clear(),
+            |s| s.over.clear(),
+            |s| s.delta.edits = Edits::Scattered { every: 0 },
         ];
         for (i, spoil) in broken.iter().enumerate() {
             let mut scenario = tiny();

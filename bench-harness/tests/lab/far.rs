@@ -39,7 +39,7 @@ fn far_host_gets_the_binaries_answers_and_is_left_clean() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(Path::new(LAB), dir.path()).unwrap();
     let endpoint = Endpoint { label: "ssh:far".into(), ..server.endpoint.clone() };
-    let mut transport = far_host(endpoint, Path::new(LAB), None, 1 << 20).unwrap();
+    let mut transport = far_host(endpoint, Path::new(LAB), &[], 1 << 20).unwrap();
     let far = transport.far.as_mut().unwrap();
     let home = far.own.strip_suffix("/bench-harness").unwrap().to_owned();
     let agent = far.agent.as_mut().unwrap();
