@@ -69,8 +69,10 @@ fn sets(root: &Path, mode: &Mode, subjects: Vec<Subject>, counting: bool) -> Res
     let sets = phases::sets(mode, &table).map_err(|error| Usage::new(&error))?;
     let mut binaries = Vec::new();
     let mut builds: Vec<(Set, PathBuf, Option<PathBuf>)> = Vec::new();
+    let count = sets.len();
     for (n, set) in sets.into_iter().enumerate() {
-        eprintln!("building {}, set {} ...", set.name, n + 1);
+        let twin = if counting { " and its counting twin" } else { "" };
+        eprintln!("building {}{twin}, {} of {count} ...", set.name, n + 1);
         let plain = made(root, &set, false)?;
         let twin = if counting { Some(made(root, &set, true)?) } else { None };
         binaries.extend([Some(plain.clone()), twin.clone()].into_iter().flatten());

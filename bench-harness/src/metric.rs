@@ -26,6 +26,8 @@ pub enum Metric {
     HeapBytes,
     /// The most bytes that the sending end held at once.
     SenderHeapPeak,
+    /// Bytes that the sending end held when its list was made: what a scan costs.
+    SenderList,
     /// Times that the session waited for the other end.
     RoundTrips,
     /// Frames both ways.
@@ -54,6 +56,8 @@ impl Metric {
             Metric::HeapBytes => both(sample.heap_bytes, sample.remote_heap_bytes),
             Metric::SenderHeapPeak if near_sends => count(sample.heap_peak_bytes),
             Metric::SenderHeapPeak => count(sample.remote_heap_peak_bytes),
+            Metric::SenderList if near_sends => count(sample.heap_list_bytes),
+            Metric::SenderList => count(sample.remote_heap_list_bytes),
             Metric::RoundTrips => count(sample.round_trips),
             Metric::Frames => count(sample.frames),
             Metric::Wire => Some(count(sample.wire_out)? + count(sample.wire_in)?),
@@ -62,7 +66,7 @@ impl Metric {
 
     /// Whether it comes from the untimed pass with the counting build.
     pub fn is_of_heap(self) -> bool {
-        matches!(self, Metric::Allocations | Metric::HeapBytes | Metric::SenderHeapPeak)
+        matches!(self, Metric::Allocations | Metric::HeapBytes | Metric::SenderHeapPeak | Metric::SenderList)
     }
 
     /// Whether it is a time, which no two runs have alike.
@@ -80,6 +84,7 @@ impl Metric {
             Metric::Allocations => "allocations",
             Metric::HeapBytes => "bytes allocated",
             Metric::SenderHeapPeak => "sender's heap at its peak",
+            Metric::SenderList => "sender's heap after its scan",
             Metric::RoundTrips => "round trips",
             Metric::Frames => "frames",
             Metric::Wire => "wire bytes",
@@ -99,14 +104,17 @@ mod tests {
             remote_scan_s: Some(2.0),
             heap_peak_bytes: Some(3),
             remote_heap_peak_bytes: Some(4),
+            heap_list_bytes: Some(7),
+            remote_heap_list_bytes: Some(8),
             user_s: Some(5.0),
             remote_user_s: Some(6.0),
             ..sample("sy", 1, 1.0)
         };
         let pull = Sample { direction: Direction::Pull, ..push.clone() };
-        let figures = |s: &Sample| [Metric::Scan, Metric::SenderHeapPeak, Metric::SenderUser].map(|m| m.of(s).unwrap());
-        assert_eq!(figures(&push), [1.0, 3.0, 5.0]);
-        assert_eq!(figures(&pull), [2.0, 4.0, 6.0]);
+        let of_sender = [Metric::Scan, Metric::SenderHeapPeak, Metric::SenderUser, Metric::SenderList];
+        let figures = |s: &Sample| of_sender.map(|m| m.of(s).unwrap());
+        assert_eq!(figures(&push), [1.0, 3.0, 5.0, 7.0]);
+        assert_eq!(figures(&pull), [2.0, 4.0, 6.0, 8.0]);
     }
 
     #[test]

@@ -87,12 +87,16 @@ pub struct Sample {
     pub heap_bytes: Option<u64>,
     /// The most bytes that the local end held at once.
     pub heap_peak_bytes: Option<u64>,
+    /// Bytes that the local end held when its list was made; a sender has one.
+    pub heap_list_bytes: Option<u64>,
     /// Allocations of the remote end.
     pub remote_allocations: Option<u64>,
     /// Bytes that the remote end allocated over time.
     pub remote_heap_bytes: Option<u64>,
     /// The most bytes that the remote end held at once.
     pub remote_heap_peak_bytes: Option<u64>,
+    /// Bytes that the remote end held when its list was made; a sender has one.
+    pub remote_heap_list_bytes: Option<u64>,
 }
 
 impl Sample {

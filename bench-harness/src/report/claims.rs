@@ -63,7 +63,7 @@ fn per_cent(of: [f64; 3]) -> String {
 fn counted(metric: Metric, values: Option<(f64, f64)>) -> String {
     let Some((off, on)) = values else { return format!("{}: not counted", metric.word()) };
     let show = |value: f64| match metric {
-        Metric::HeapBytes | Metric::SenderHeapPeak | Metric::Wire => bytes(Some(value)),
+        Metric::HeapBytes | Metric::SenderHeapPeak | Metric::SenderList | Metric::Wire => bytes(Some(value)),
         metric if metric.is_time() => figure(value),
         _ => format!("{value:.0}"),
     };

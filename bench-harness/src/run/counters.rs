@@ -30,12 +30,14 @@ pub struct End {
     pub scan_s: Option<f64>,
     /// Seconds of its transfer.
     pub transfer_s: Option<f64>,
-    /// Its allocations; the counting build alone has them, as the two that follow.
+    /// Its allocations; the counting build alone has them, as what follows.
     pub allocations: Option<u64>,
     /// Bytes that it allocated over time.
     pub heap_bytes: Option<u64>,
     /// The most bytes that it held at once.
     pub heap_peak_bytes: Option<u64>,
+    /// Bytes that it held when its list was made.
+    pub heap_list_bytes: Option<u64>,
 }
 
 /// Reads the counters: sy's from its statistics file, rsync's from what it printed.
@@ -73,6 +75,7 @@ fn end(stats: &Value) -> End {
         allocations: heap["allocations"].as_u64(),
         heap_bytes: heap["bytes"].as_u64(),
         heap_peak_bytes: heap["peak_bytes"].as_u64(),
+        heap_list_bytes: heap["list_bytes"].as_u64(),
     }
 }
 
@@ -114,11 +117,11 @@ mod tests {
     #[test]
     fn stages_and_heap_are_read_of_both_ends_and_the_session_is_what_follows_connecting() {
         let text = r#"{"stages_s":{"connect":0.25,"total":1.0,"scan":0.5,"transfer":0.125},"heap":null,
-            "peer":{"stages_s":{"scan":0.0},"heap":{"allocations":3,"bytes":40,"peak_bytes":5}}}"#;
+            "peer":{"stages_s":{"scan":0.0},"heap":{"allocations":3,"bytes":40,"peak_bytes":5,"list_bytes":4}}}"#;
         let counted = read(Counters::Sy, text, "");
         assert_eq!(counted.session_s, Some(0.75));
         assert_eq!(counted.near, End { scan_s: Some(0.5), transfer_s: Some(0.125), ..End::default() });
         let heap = End { allocations: Some(3), heap_bytes: Some(40), heap_peak_bytes: Some(5), ..End::default() };
-        assert_eq!(counted.far, End { scan_s: Some(0.0), ..heap });
+        assert_eq!(counted.far, End { scan_s: Some(0.0), heap_list_bytes: Some(4), ..heap });
     }
 }

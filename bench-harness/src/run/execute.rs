@@ -232,9 +232,11 @@ fn fill_heap(sample: &mut Sample, counted: &Counted) {
     sample.allocations = near.allocations;
     sample.heap_bytes = near.heap_bytes;
     sample.heap_peak_bytes = near.heap_peak_bytes;
+    sample.heap_list_bytes = near.heap_list_bytes;
     sample.remote_allocations = far.allocations;
     sample.remote_heap_bytes = far.heap_bytes;
     sample.remote_heap_peak_bytes = far.heap_peak_bytes;
+    sample.remote_heap_list_bytes = far.heap_list_bytes;
 }
 
 fn fill_times(sample: &mut Sample, near: &Usage, far: Option<&Usage>, counted: &Counted) {

@@ -4,3 +4,4 @@ mod common;
 mod far;
 mod measure;
 mod relay;
+mod phases;
