@@ -70,14 +70,13 @@ fn counted(metric: Metric, values: Option<(f64, f64)>) -> String {
     format!("{} {} → {}", metric.word(), show(off), show(on))
 }
 
-/// One row a cell: what all phases together make of it; none where the run has not both extremes.
-pub fn together(cells: &[Cell], environment: &Environment) -> Option<String> {
+/// What all phases together make of each cell, with its title; none where the run has not both extremes.
+pub fn together(cells: &[Cell], environment: &Environment) -> Option<(String, String)> {
     let builds = group::builds(environment);
     let pair = phases::extremes(&builds)?;
     let (base, with) = (pair.base.name, pair.with.name);
     let mut head = vec!["transport".to_owned(), "scenario".into(), "operation".into(), "direction".into()];
-    head.push(format!("{with} / {base}: time [95 %]"));
-    head.push("session [95 %]".into());
+    head.extend(["time [95 %]".to_owned(), "session [95 %]".into()]);
     let counters = [Metric::RoundTrips, Metric::Frames, Metric::Wire, Metric::Allocations, Metric::SenderHeapPeak];
     head.extend(counters.map(|metric| metric.word().to_owned()));
     let body: Vec<Vec<String>> = cells
@@ -91,7 +90,7 @@ pub fn together(cells: &[Cell], environment: &Environment) -> Option<String> {
             line
         })
         .collect();
-    (!body.is_empty()).then(|| table(&head, &body, 4))
+    (!body.is_empty()).then(|| (format!("{with} against {base}"), table(&head, &body, 4)))
 }
 
 fn change(metric: Metric, values: Option<(f64, f64)>) -> String {
@@ -131,8 +130,8 @@ mod tests {
     fn all_phases_are_set_against_none_in_every_cell() {
         let run = phases_record();
         let cells = group::cells(&run.samples);
-        let text = together(&cells, &run.environment).unwrap();
-        assert!(text.contains("sy[all] / sy[none]: time") && text.contains("0.50 [0.50, 0.50]"), "{text}");
+        let (title, text) = together(&cells, &run.environment).unwrap();
+        assert!(title == "sy[all] against sy[none]" && text.contains("0.50 [0.50, 0.50]"), "{title}: {text}");
         assert!(text.contains("80 → 10") && text.contains(NONE));
         assert_eq!(text.lines().count(), 2 + cells.len());
     }

@@ -128,8 +128,8 @@ fn phases(out: &mut String, cells: &[Cell], environment: &Environment) {
     if let Some(table) = claims::claims(cells, environment) {
         let _ = write!(out, "\n## Claims\n\n{table}");
     }
-    if let Some(table) = claims::together(cells, environment) {
-        let _ = write!(out, "\n## All phases against none\n\n{table}");
+    if let Some((title, table)) = claims::together(cells, environment) {
+        let _ = write!(out, "\n## {title}\n\n{table}");
     }
 }
 
@@ -337,8 +337,8 @@ pub mod tests {
     fn a_run_of_feature_sets_begins_with_the_claims_and_has_a_row_for_each_build() {
         let text = render(&phases_record());
         let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what} in {text}"));
-        assert!(place("## Claims") < place("## All phases against none"));
-        assert!(place("## All phases") < place("## ssh:loopback"));
+        assert!(place("## Claims") < place("## sy[all] against sy[none]"));
+        assert!(place("## sy[all] against") < place("## ssh:loopback"));
         assert!(place("plots/phases-ssh-loopback.svg") < place("### Costs"));
         assert!(!render(&record()).contains("## Claims"));
     }

@@ -93,16 +93,16 @@ impl Course<'_> {
         transports: &mut [Transport],
         sink: &mut dyn FnMut(Sample) -> Result<()>,
     ) -> Result<Outcome> {
-        let all: Vec<Cell> = transports.iter().flat_map(|t| self.cells(t)).collect();
-        let syncs = all.iter().map(|c| self.syncs(c)).sum();
+        let all: Vec<(Cell, f64)> =
+            transports.iter().flat_map(|t| self.cells(t).into_iter().map(|c| (c, t.rough_s()))).collect();
+        let syncs = all.iter().map(|(cell, _)| self.syncs(cell)).sum();
+        let rough: f64 = all.iter().map(|(cell, each)| self.syncs(cell) as f64 * each).sum();
         let mut progress = Progress::new(all.len(), syncs);
-        let rough =
-            transports.iter().flat_map(|t| self.cells(t).into_iter().map(|c| self.syncs(&c) as f64 * t.rough_s()));
-        eprintln!("{} cells, {syncs} syncs; roughly {:.0} minutes", all.len(), (rough.sum::<f64>() / 60.0).ceil());
+        progress.say(&format!("{} cells, {syncs} syncs, some {:.0} min", all.len(), (rough / 60.0).ceil()));
         let mut outcome = Outcome::default();
         for scenario in self.scenarios {
             interrupt::check()?;
-            if !all.iter().any(|cell| cell.scenario.name == scenario.name) {
+            if !all.iter().any(|(cell, _)| cell.scenario.name == scenario.name) {
                 continue;
             }
             progress.now(&format!("{}: making the trees", scenario.name));

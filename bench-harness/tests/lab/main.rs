@@ -3,5 +3,5 @@
 mod common;
 mod far;
 mod measure;
-mod relay;
 mod phases;
+mod relay;

@@ -115,7 +115,7 @@ fn a_cumulative_run_builds_every_set_counts_it_and_ends_with_the_claims() {
     assert!(of(Pass::Counted).all(|s| s.allocations.is_some() && s.wall_s.is_none() && s.user_s.is_none()));
     assert!(of(Pass::Timed).all(|s| s.allocations.is_none() && s.wall_s.is_some()));
     let report = fs::read_to_string(dir.path().join("run/report.md")).unwrap();
-    assert!(report.contains(claims.trim_end()) && report.contains("## All phases against none"), "{report}");
+    assert!(report.contains(claims.trim_end()) && report.contains("## sy[all] against sy[none]"), "{report}");
     fs::remove_file(dir.path().join("run/report.md")).unwrap();
     assert!(lab(dir.path(), &["report", "run"]).status.success());
     assert_eq!(fs::read_to_string(dir.path().join("run/report.md")).unwrap(), report);
