@@ -100,8 +100,8 @@ pub struct Selection {
     /// repeated
     #[arg(long, value_name = "HOST", help_heading = "Where")]
     pub ssh: Vec<String>,
-    /// Scenarios, with commas between them [default: all but those of a phase; with --phases: the plan's three and one
-    /// of each phase]
+    /// Scenarios, with commas between them [default: all but those of a phase; with --phases: the plan's three, one
+    /// way, and those of the phases]
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "What")]
     pub scenarios: Vec<String>,
     /// Subjects besides sy, with commas between them [default: all; with --phases: rsync, rsync-aa, ssh-true]

@@ -76,17 +76,24 @@ pub fn choose(root: &Path, selection: &Selection) -> Result<(Vec<Scenario>, Vec<
     known("peer", &selection.peers, subjects.iter().map(|s| s.name.as_str()))?;
     let wanted = |list: &[String], name: &str| list.is_empty() || list.iter().any(|n| n == name);
     let phases = !selection.phases.is_empty();
-    let by_default = |s: &Scenario| if phases { s.is_core() || s.phase.is_some() } else { s.phase.is_none() };
-    let scenarios = all.into_iter().filter(|s| match selection.scenarios.is_empty() {
-        true => by_default(s),
+    let chosen = |s: &Scenario| match selection.scenarios.is_empty() {
+        true if phases => s.is_core() || s.phase.is_some(),
+        true => s.phase.is_none(),
         false => wanted(&selection.scenarios, &s.name),
-    });
-    let scenarios = scenarios.map(|s| if selection.quick { s.quick() } else { s }).collect();
+    };
+    let mut scenarios: Vec<Scenario> = all.into_iter().filter(chosen).collect();
+    if phases && selection.scenarios.is_empty() {
+        // Many builds in every round: an hour more for the other way tells little.
+        scenarios.iter_mut().for_each(|s| s.directions.truncate(1));
+    }
+    if selection.quick {
+        scenarios = scenarios.into_iter().map(Scenario::quick).collect();
+    }
     let keep = |s: &Subject| match s.role {
         Role::Contender => true,
         // So few rounds allow no verdict, with or without a measure of the noise.
         Role::Control if selection.quick => false,
-        // Many builds in every round: the time that others take is better spent on rounds.
+        // The time that they take is better spent on rounds.
         Role::Peer | Role::Floor if phases && selection.peers.is_empty() => false,
         _ => wanted(&selection.peers, &s.name),
     };
@@ -364,6 +371,22 @@ mod tests {
         let (scenarios, subjects) = choose(&root, &selection(&["mixed"], &["rsync"])).unwrap();
         assert_eq!(subjects.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["sy", "rsync"]);
         assert_eq!(scenarios.len(), 1);
+    }
+
+    #[test]
+    fn feature_sets_are_measured_on_the_plans_scenarios_one_way_and_on_those_of_the_phases() {
+        let root = crate::workspace::root().unwrap();
+        let names = |scenarios: &[Scenario]| scenarios.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
+        let (plain, _) = choose(&root, &selection(&[], &[])).unwrap();
+        assert!(plain.iter().all(|s| s.phase.is_none()) && plain[0].directions.len() == 2, "{:?}", names(&plain));
+        let sets = |scenarios| Selection { phases: vec!["each".into()], ..selection(scenarios, &[]) };
+        let (scenarios, subjects) = choose(&root, &sets(&[])).unwrap();
+        assert_eq!(names(&scenarios)[..3], ["small_files", "large_file", "source_code"]);
+        assert!(scenarios[3..].iter().all(|s| s.phase.is_some()) && scenarios.len() > 3);
+        assert!(scenarios.iter().all(|s| s.directions.len() == 1));
+        assert!(subjects.iter().all(|s| !matches!(s.role, Role::Peer | Role::Floor)));
+        let (scenarios, _) = choose(&root, &sets(&["small_files", "mixed"])).unwrap();
+        assert_eq!((scenarios.len(), scenarios[0].directions.len()), (2, 2));
     }
 
     #[test]

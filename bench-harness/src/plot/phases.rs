@@ -5,7 +5,7 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::{BLUE_, FAINT, GREY, INK, ORANGE, WIDTH, broken, plain, style, subtitle};
+use super::{FAINT, GREY, INK, ORANGE, WIDTH, broken, plain, style, subtitle, verdict_colour};
 use crate::group::{self, Cell, Key, Row};
 use crate::phases::Build;
 use crate::record::environment::Environment;
@@ -58,7 +58,7 @@ pub fn draw(transport: &str, rows: &[&Row], environment: &Environment) -> Result
         text(&format!("Feature set by feature set, {transport}"), (16, 22), 18, &INK, HPos::Left)?;
         text(&subtitle(environment), (16, 44), 12, &GREY, HPos::Left)?;
         text(
-            "time / rsync's time (log), median and 95 % interval; below the line at 1 sy is faster",
+            "time / rsync's time (log), median and 95 % interval; blue: faster than rsync, orange: slower, grey: inconclusive",
             (16, 62),
             12,
             &GREY,
@@ -88,16 +88,19 @@ pub fn draw(transport: &str, rows: &[&Row], environment: &Environment) -> Result
 /// One cell's steps.
 struct Panel<'a> {
     corner: (i32, i32),
-    steps: Vec<(&'a str, Option<Ratio>)>,
+    steps: Vec<(&'a str, Option<Ratio>, RGBColor)>,
     low: f64,
     high: f64,
 }
 
 impl<'a> Panel<'a> {
     fn new(corner: (i32, i32), builds: &[Build<'a>], rows: &[&&Row]) -> Self {
-        let ratio = |name: &str| rows.iter().find(|row| row.contender == name).and_then(|row| row.ratio);
-        let steps: Vec<(&str, Option<Ratio>)> = builds.iter().map(|b| (b.name, ratio(b.name))).collect();
-        let ends = steps.iter().filter_map(|(_, ratio)| *ratio).flat_map(|r| [r.low, r.high]);
+        let step = |build: &Build<'a>| {
+            let row = rows.iter().find(|row| row.contender == build.name);
+            (build.name, row.and_then(|row| row.ratio), verdict_colour(row.and_then(|row| row.verdict)))
+        };
+        let steps: Vec<(&str, Option<Ratio>, RGBColor)> = builds.iter().map(step).collect();
+        let ends = steps.iter().filter_map(|(_, ratio, _)| *ratio).flat_map(|r| [r.low, r.high]);
         let (low, high) = ends.fold((0.8, 1.25), |(low, high): (f64, f64), v| (low.min(v), high.max(v)));
         Panel { corner, steps, low: low / 1.1, high: high * 1.1 }
     }
@@ -124,7 +127,7 @@ impl<'a> Panel<'a> {
             line((left, y), (right, y), if one { INK.stroke_width(1) } else { FAINT.stroke_width(1) })?;
             text(&plain(tick), (left - 5, y), 10, &GREY, HPos::Right)?;
         }
-        for (i, (name, ratio)) in self.steps.iter().enumerate() {
+        for (i, (name, ratio, colour)) in self.steps.iter().enumerate() {
             let x = self.x(i);
             // Turned to stand: side by side they would run into each other.
             let label = style(10, &INK, HPos::Right).transform(FontTransform::Rotate270);
@@ -134,10 +137,9 @@ impl<'a> Panel<'a> {
                 text("?", (x, self.y(1.0)), 12, &ORANGE, HPos::Center)?;
                 continue;
             };
-            if let Some((_, Some(next))) = self.steps.get(i + 1) {
-                line((x, self.y(ratio.median)), (self.x(i + 1), self.y(next.median)), BLUE_.stroke_width(1))?;
+            if let Some((_, Some(next), _)) = self.steps.get(i + 1) {
+                line((x, self.y(ratio.median)), (self.x(i + 1), self.y(next.median)), GREY.stroke_width(1))?;
             }
-            let colour = if ratio.low > 1.0 { ORANGE } else { BLUE_ };
             line((x, self.y(ratio.low)), (x, self.y(ratio.high)), colour.stroke_width(3))?;
             area.draw(&Circle::new((x, self.y(ratio.median)), 4, colour.filled())).map_err(broken)?;
         }

@@ -46,18 +46,16 @@ fn row(finding: &Finding) -> Vec<String> {
 
 /// A ratio of cost in the terms of the claim: a gain of speed in per cent, a cut of cost in per cent, or a factor of speed.
 fn in_its_terms(part: &str, ratio: &Ratio) -> String {
-    let Ratio { low, median, high, .. } = *ratio;
-    let speed = [1.0 / median, 1.0 / high, 1.0 / low];
-    match part.trim_start().chars().next() {
-        Some('+') => per_cent(speed),
-        Some('-') => per_cent([median, low, high]),
-        _ => format!("{:.2}x [{:.2}, {:.2}]", speed[0], speed[1], speed[2]),
-    }
-}
-
-fn per_cent(of: [f64; 3]) -> String {
-    let [median, low, high] = of.map(|v| (v - 1.0) * 100.0);
-    format!("{median:+.1} % [{low:+.1}, {high:+.1}]")
+    let Ratio { low, median, high, pairs } = *ratio;
+    let (cost, speed) = ([median, low, high], [1.0 / median, 1.0 / high, 1.0 / low]);
+    let per_cent = |of: [f64; 3]| of.map(|v| format!("{:+.1}", (v - 1.0) * 100.0));
+    let ([median, low, high], unit) = match part.trim_start().chars().next() {
+        Some('+') => (per_cent(speed), " %"),
+        Some('-') => (per_cent(cost), " %"),
+        _ => (speed.map(|v| format!("{v:.2}")), "x"),
+    };
+    // A count is taken once and is exact: there is no interval to tell.
+    if pairs == 1 { format!("{median}{unit}") } else { format!("{median}{unit} [{low}, {high}]") }
 }
 
 fn counted(metric: Metric, values: Option<(f64, f64)>) -> String {
@@ -109,6 +107,7 @@ mod tests {
         assert_eq!(in_its_terms("+20-40 % throughput", &ratio), "+100.0 % [+25.0, +150.0]");
         assert_eq!(in_its_terms("-50 % allocations", &ratio), "-50.0 % [-60.0, -20.0]");
         assert_eq!(in_its_terms("3.5x on repeated syncs", &ratio), "2.00x [1.25, 2.50]");
+        assert_eq!(in_its_terms("-50 % allocations", &Ratio { pairs: 1, ..ratio }), "-50.0 %");
     }
 
     #[test]
