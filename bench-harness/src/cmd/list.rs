@@ -19,6 +19,10 @@ pub fn run() -> Result<bool> {
         let total: u64 = nodes.iter().map(|n| size(&n.kind)).sum();
         println!("\n  {} ({} entries, {})", scenario.name, nodes.len(), bytes(Some(total as f64)));
         println!("    {}", scenario.why.trim());
+        for claim in &scenario.claims {
+            let phase = scenario.phase.as_deref().unwrap_or_default();
+            println!("    Decides of phase {phase}: {} ({})", claim.part, claim.metric.word());
+        }
     }
     println!("\nSubjects:");
     for subject in subject::load(&dir)? {
