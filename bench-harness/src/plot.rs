@@ -60,7 +60,7 @@ pub fn draw_all(run: &Recorded, dir: &Path) -> Result<()> {
         let cells: Vec<&Cell> = cells.iter().filter(|c| c.key.transport == transport).collect();
         let rows: Vec<&Row> = rows.iter().filter(|r| r.cell.key.transport == transport).collect();
         let part = file_part(&transport);
-        let main: Vec<&Row> = rows.iter().copied().filter(|r| is_shown(&r.contender, &run.environment)).collect();
+        let main: Vec<&Row> = rows.iter().copied().filter(|r| is_headline(&r.contender, &run.environment)).collect();
         let mut plots = vec![
             (format!("ratio-{part}.svg"), ratio_plot(&transport, &main, &run.environment)?),
             (format!("wall-{part}.svg"), wall_plot(&transport, &cells, &run.environment)?),
@@ -81,9 +81,15 @@ pub fn draw_all(run: &Recorded, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Of many builds the ratio is drawn of the fullest alone, and the medians of the two extremes: the steps between them
-/// have a picture of their own.
-fn is_shown(contender: &str, environment: &Environment) -> bool {
+/// Of many builds the two extremes are drawn: the steps between them have a picture of their own.
+fn is_shown(subject: &SubjectInfo, environment: &Environment) -> bool {
+    let builds = group::builds(environment);
+    let ends = extremes(&builds).filter(|_| subject.phases.is_some());
+    ends.is_none_or(|pair| [pair.base.name, pair.with.name].contains(&subject.name.as_str()))
+}
+
+/// ... and of the ratios that of the fullest.
+fn is_headline(contender: &str, environment: &Environment) -> bool {
     let builds = group::builds(environment);
     extremes(&builds).is_none_or(|pair| pair.with.name == contender)
 }
@@ -285,12 +291,8 @@ fn ratio_row(canvas: &Canvas, i: usize, row: &Row) -> Result<()> {
 /// The medians of every subject, one row a cell.
 fn wall_plot(transport: &str, cells: &[&Cell], environment: &Environment) -> Result<String> {
     let there = |name: &str| cells.iter().any(|c| c.measurement(name).is_some());
-    let builds = group::builds(environment);
-    let extreme = |s: &SubjectInfo| {
-        let ends = extremes(&builds).filter(|_| s.phases.is_some());
-        ends.is_none_or(|pair| [pair.base.name, pair.with.name].contains(&s.name.as_str()))
-    };
-    let shown = environment.subjects.iter().filter(|s| s.role != Role::Control && there(&s.name) && extreme(s));
+    let shown = |s: &&SubjectInfo| s.role != Role::Control && there(&s.name) && is_shown(s, environment);
+    let shown = environment.subjects.iter().filter(shown);
     let subjects: Vec<(&str, RGBColor, bool)> = shown
         .zip(PALETTE.iter().cycle())
         .map(|(s, colour)| (s.name.as_str(), *colour, matches!(s.role, Role::Connect | Role::Floor)))
@@ -328,7 +330,7 @@ fn wall_plot(transport: &str, cells: &[&Cell], environment: &Environment) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::record;
+    use crate::report::tests::{phases_record, record};
 
     #[test]
     fn scale_is_logarithmic_and_spans_the_columns() {
@@ -337,6 +339,17 @@ mod tests {
         assert_eq!(scale.x(1.0), (NAMES + WIDTH as i32 - FIGURES) / 2);
         assert_eq!(scale.ticks(), [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]);
         assert_eq!(Scale { low: 1.8, high: 4.1 }.ticks(), [2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn of_many_builds_the_extremes_are_drawn_and_the_ratio_of_the_fullest() {
+        let dir = tempfile::tempdir().unwrap();
+        draw_all(&phases_record(), dir.path()).unwrap();
+        let wall = fs::read_to_string(dir.path().join("wall-ssh-loopback.svg")).unwrap();
+        assert!(wall.contains("sy[none]") && wall.contains("sy[all]") && !wall.contains("sy[1.1]"));
+        let ratio = fs::read_to_string(dir.path().join("ratio-ssh-loopback.svg")).unwrap();
+        assert_eq!(ratio.matches("0.50 [0.50, 0.50]").count(), 1);
+        assert!(dir.path().join("phases-ssh-loopback.svg").is_file());
     }
 
     #[test]

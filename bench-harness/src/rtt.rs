@@ -5,7 +5,7 @@
 
 use crate::group::Cell;
 use crate::record::environment::Environment;
-use crate::scenario::{Direction, Operation};
+use crate::scenario::{Direction, Operation, is_of_phase};
 use crate::ssh::server;
 
 /// One scenario over lines of one rate: one picture.
@@ -41,7 +41,8 @@ impl Family<'_> {
 /// The families of a run that have lines to compare.
 pub fn families<'a>(cells: &'a [Cell<'a>], environment: &Environment) -> Vec<Family<'a>> {
     let mut families: Vec<Family> = Vec::new();
-    for cell in cells {
+    // A scenario of a phase is there for two builds and not for a distance.
+    for cell in cells.iter().filter(|cell| !is_of_phase(&cell.key.scenario)) {
         let Some((rtt_ms, mbit)) = line(&cell.key.transport, environment) else { continue };
         let at = families.iter().position(|f| f.scenario == cell.key.scenario && f.mbit == mbit);
         let at = at.unwrap_or_else(|| {
@@ -123,6 +124,13 @@ pub mod tests {
     #[test]
     fn a_line_that_stands_alone_is_no_picture() {
         let run = over(&["20:10"]);
+        assert!(families(&group::cells(&run.samples), &run.environment).is_empty());
+    }
+
+    #[test]
+    fn a_scenario_of_a_phase_is_no_picture() {
+        let mut run = over(&["50"]);
+        run.samples.iter_mut().for_each(|s| s.scenario = "opt/x".into());
         assert!(families(&group::cells(&run.samples), &run.environment).is_empty());
     }
 }

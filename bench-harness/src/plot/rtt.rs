@@ -6,7 +6,7 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Area, FAINT, GREY, INK, PALETTE, broken, plain, style, subtitle};
+use super::{Area, FAINT, GREY, INK, PALETTE, broken, is_shown, plain, style, subtitle};
 use crate::group::{self, Cell};
 use crate::record::environment::{Environment, SubjectInfo};
 use crate::report::format::{direction, operation};
@@ -56,7 +56,8 @@ pub fn plot(family: &Family, environment: &Environment) -> Result<String> {
 /// Everybody but the control and those that took no part.
 fn curves<'a>(family: &Family, environment: &'a Environment) -> Vec<Curve<'a>> {
     let cells: Vec<&Cell> = family.panels.iter().flat_map(|p| &p.points).map(|(_, cell)| *cell).collect();
-    let shown = |s: &&SubjectInfo| s.role != Role::Control && cells.iter().any(|c| c.measurement(&s.name).is_some());
+    let there = |s: &SubjectInfo| cells.iter().any(|c| c.measurement(&s.name).is_some());
+    let shown = |s: &&SubjectInfo| s.role != Role::Control && there(s) && is_shown(s, environment);
     let subjects: Vec<&SubjectInfo> = environment.subjects.iter().filter(shown).collect();
     subjects
         .into_iter()

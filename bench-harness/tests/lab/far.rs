@@ -39,9 +39,12 @@ fn far_host_gets_the_binaries_answers_and_is_left_clean() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(Path::new(LAB), dir.path()).unwrap();
     let endpoint = Endpoint { label: "ssh:far".into(), ..server.endpoint.clone() };
-    let mut transport = far_host(endpoint, Path::new(LAB), &[], 1 << 20).unwrap();
+    let mut transport = far_host(endpoint, Path::new(LAB), &["/bin/ls".into(), "/bin/cat".into()], 1 << 20).unwrap();
     let far = transport.far.as_mut().unwrap();
     let home = far.own.strip_suffix("/bench-harness").unwrap().to_owned();
+    // Each build has a name of its own there.
+    assert!(far.programs["/bin/ls"] != far.programs["/bin/cat"]);
+    assert_eq!(far.endpoint.run(&format!("{} -d {home}", far.programs["/bin/ls"])).unwrap(), home);
     let agent = far.agent.as_mut().unwrap();
     let trees = agent.dir();
     assert!(trees.is_dir() && Path::new(&home).is_dir());
