@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::cli::Selection;
 use crate::phases::{self, Build, Mode, Phase, Set};
@@ -67,40 +67,44 @@ fn sets(root: &Path, mode: &Mode, subjects: Vec<Subject>, counting: bool) -> Res
     let bare = sy_build::build_set(root, &[], false, "none")?;
     let table = phases::table(&bare.phases)?;
     let sets = phases::sets(mode, &table).map_err(|error| Usage::new(&error))?;
-    let mut binaries = Vec::new();
-    let mut builds: Vec<(Set, PathBuf, Option<PathBuf>)> = Vec::new();
+    let mut all: Vec<Made> = Vec::new();
     let count = sets.len();
     for (n, set) in sets.into_iter().enumerate() {
         let twin = if counting { " and its counting twin" } else { "" };
         eprintln!("building {}{twin}, {} of {count} ...", set.name, n + 1);
         let plain = made(root, &set, false)?;
         let twin = if counting { Some(made(root, &set, true)?) } else { None };
-        binaries.extend([Some(plain.clone()), twin.clone()].into_iter().flatten());
-        builds.push((set, plain, twin));
+        all.push(Made { set, plain, twin });
     }
-    let fullest = builds.iter().max_by_key(|(set, ..)| set.ids.len()).map(|(_, path, _)| show(path));
+    let fullest = all.iter().max_by_key(|made| made.set.ids.len()).map(|made| show(&made.plain));
     let mut lined_up = Vec::new();
     for subject in subjects {
         match subject.role {
             _ if subject.program != SY => lined_up.push(subject),
-            Role::Contender => {
-                let of = |(set, plain, twin): &(Set, PathBuf, Option<PathBuf>)| contender(&subject, set, plain, twin);
-                lined_up.extend(builds.iter().map(of));
-            }
+            Role::Contender => lined_up.extend(all.iter().map(|made| contender(&subject, made))),
             _ => lined_up.push(with_program(subject, fullest.as_deref().unwrap_or(SY))),
         }
     }
+    let binaries = all.into_iter().flat_map(|made| [Some(made.plain), made.twin]).flatten().collect();
     Ok(Lineup { subjects: lined_up, sy: Some(bare), table, binaries })
+}
+
+/// A set and its binaries.
+struct Made {
+    set: Set,
+    plain: PathBuf,
+    twin: Option<PathBuf>,
 }
 
 fn made(root: &Path, set: &Set, counting: bool) -> Result<PathBuf> {
     let sy = sy_build::build_set(root, &set.features, counting, &set.directory())?;
     let has = phases::on(&phases::table(&sy.phases)?);
-    anyhow::ensure!(has == set.ids, "{} was built with {:?} and says that it has {has:?}", set.name, set.ids);
+    ensure!(has == set.ids, "{} was built with {:?} and says that it has {has:?}", set.name, set.ids);
     Ok(sy.path)
 }
 
-fn contender(subject: &Subject, set: &Set, plain: &Path, twin: &Option<PathBuf>) -> Subject {
+fn contender(subject: &Subject, made: &Made) -> Subject {
+    let Made { set, plain, twin } = made;
     let features = if set.features.is_empty() { "none".into() } else { set.features.join(",") };
     Subject {
         name: set.name.clone(),
@@ -142,8 +146,8 @@ mod tests {
     fn subjects(mode: Mode) -> Vec<Subject> {
         let sets = phases::sets(&mode, &phases()).unwrap();
         let template = Subject { role: Role::Contender, program: SY.into(), ..named("sy") };
-        let of = |set: &Set| contender(&template, set, Path::new("/plain"), &Some("/twin".into()));
-        let mut all: Vec<Subject> = sets.iter().map(of).collect();
+        let of = |set| contender(&template, &Made { set, plain: "/plain".into(), twin: Some("/twin".into()) });
+        let mut all: Vec<Subject> = sets.into_iter().map(of).collect();
         all.extend([Subject { role: Role::Reference, ..named("rsync") }, named("tar-ssh")]);
         all
     }
