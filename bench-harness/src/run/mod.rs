@@ -67,13 +67,10 @@ impl Transport {
     }
 
     /// Seconds that a sync takes on an ordinary machine, with putting back and comparing: enough to say how long a run
-    /// will be about, and good for nothing else.
+    /// will be about, and good for nothing else. Over a line most of it is round trips, of connecting and of the slowest.
     pub fn rough_s(&self) -> f64 {
-        match self.over() {
-            Over::Local => 0.25,
-            Over::Ssh => 0.7,
-            Over::Wan => 2.0,
-        }
+        let rtt_ms = self.far.as_ref().and_then(|far| far.endpoint.wan).map_or(0.0, |wan| wan.rtt_ms);
+        if self.far.is_some() { 0.7 + rtt_ms / 40.0 } else { 0.25 }
     }
 
     /// Whether a scenario is run over it.
