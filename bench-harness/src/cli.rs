@@ -53,13 +53,16 @@ pub enum Command {
     Env,
 }
 
+/// Timed rounds of a run with `--phases` in the scenarios that isolate no phase.
+pub const PHASES_OTHER_ROUNDS: u32 = 3;
+
 /// Arguments of a measurement.
 #[derive(Debug, Args)]
 pub struct Measure {
     /// Where and what.
     #[command(flatten)]
     pub selection: Selection,
-    /// Timed rounds of each cell [default: 5, with --quick 2]
+    /// Timed rounds of each cell [default: 5, with --quick 2, with --phases 3 where a scenario isolates no phase]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Measurement")]
     pub runs: Option<u32>,
     /// Directory of the run, which must not hold one [default: a new one under results/runs/, with --quick under target/]
@@ -78,7 +81,10 @@ impl Measure {
         match (self.selection.quick, self.selection.phases.is_empty()) {
             (true, _) => Effort::Quick(self.rounds()),
             (false, true) => Effort::Full(self.rounds()),
-            (false, false) => Effort::Phases(self.rounds()),
+            (false, false) => {
+                // With a build for each phase in every round, the others are the longer part of a run.
+                Effort::Phases { claims: self.rounds(), others: self.runs.unwrap_or(PHASES_OTHER_ROUNDS) }
+            }
         }
     }
 }
@@ -168,6 +174,10 @@ mod tests {
         let phases = |args: &[&str]| Cli::try_parse_from(args).unwrap().measure.selection.phases;
         assert_eq!(phases(&["x", "--phases", "cumulative"]), ["cumulative"]);
         assert_eq!(phases(&["x", "--phases", "1.1,zero-copy"]), ["1.1", "zero-copy"]);
+        let effort = |args: &[&str]| Cli::try_parse_from(args).unwrap().measure.effort();
+        assert_eq!(effort(&["x", "--phases", "each"]), Effort::Phases { claims: 5, others: 3 });
+        assert_eq!(effort(&["x", "--phases", "each", "--runs", "9"]), Effort::Phases { claims: 9, others: 9 });
+        assert_eq!(effort(&["x", "--phases", "each", "--quick"]), Effort::Quick(2));
         assert!(Cli::try_parse_from(["x", "--phases", "each", "--sy", "f"]).is_err());
         assert!(Cli::try_parse_from(["x", "verify", "--phases", "each"]).is_ok());
     }

@@ -119,7 +119,7 @@ pub fn ready(own: &Path, root: &Path, selection: &Selection, effort: Effort) -> 
     let subjects = runnable(subjects, &mut notes);
     ensure!(!subjects.is_empty(), "there is nothing to run: {}", notes.join("; "));
     let Lineup { subjects, sy, table, binaries } =
-        lineup::build(root, selection, subjects, matches!(effort, Effort::Phases(_)))?;
+        lineup::build(root, selection, subjects, matches!(effort, Effort::Phases { .. }))?;
     if selection.scenarios.is_empty() && !table.is_empty() {
         // A scenario of a phase whose two builds are not there would decide nothing.
         let builds = lineup::builds(&subjects);
@@ -152,6 +152,9 @@ pub fn ready(own: &Path, root: &Path, selection: &Selection, effort: Effort) -> 
             // Asked for by name and not to be had: the rest is run, but the run is not a good one.
             Err(error) => problems.push(format!("{host} is left out: {error:#}")),
         }
+    }
+    if let Effort::Phases { others, .. } = effort {
+        notes.push(format!("where a scenario isolates no phase there are {others} timed rounds"));
     }
     notes.iter().chain(&problems).for_each(|note| eprintln!("note: {note}"));
     ensure!(!transports.is_empty(), "there is no place to run in");

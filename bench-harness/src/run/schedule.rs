@@ -12,8 +12,13 @@ use crate::subject::Subject;
 pub enum Effort {
     /// Warm-up, first-byte passes and this many timed rounds.
     Full(u32),
-    /// Warm-up, this many timed rounds, and a pass of the counting builds: what a run with `--phases` has.
-    Phases(u32),
+    /// Warm-up, timed rounds, and a pass of the counting builds: what a run with `--phases` has.
+    Phases {
+        /// Timed rounds where a scenario isolates a phase, since verdicts on claims rest on them.
+        claims: u32,
+        /// Timed rounds elsewhere.
+        others: u32,
+    },
     /// One round that warms up and takes the first byte, and this many timed rounds.
     Quick(u32),
     /// One round that only checks.
@@ -67,8 +72,8 @@ impl Round {
 }
 
 impl Effort {
-    /// The rounds of a cell, in order.
-    pub fn rounds(self, operation: Operation) -> Vec<Round> {
+    /// The rounds of a cell, in order; `of_phase` says that its scenario isolates a phase.
+    pub fn rounds(self, operation: Operation, of_phase: bool) -> Vec<Round> {
         // Where nothing changes there is no first byte to see.
         let writes = operation != Operation::Incremental;
         let untimed = |who| Round { number: 0, who };
@@ -81,7 +86,10 @@ impl Effort {
                 warm_up.chain([untimed(Who::Watched); FIRST_BYTE_PASSES]).chain(timed(runs)).collect()
             }
             Effort::Quick(runs) | Effort::Full(runs) => warm_up.chain(timed(runs)).collect(),
-            Effort::Phases(runs) => warm_up.chain(timed(runs)).chain([untimed(Who::Counting)]).collect(),
+            Effort::Phases { claims, others } => {
+                let runs = if of_phase { claims } else { others };
+                warm_up.chain(timed(runs)).chain([untimed(Who::Counting)]).collect()
+            }
         }
     }
 }
@@ -105,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_full_cell_warms_up_watches_and_then_times() {
-        let rounds = Effort::Full(2).rounds(Operation::Delta);
+        let rounds = Effort::Full(2).rounds(Operation::Delta, false);
         let expected =
             [(0, Who::All), (0, Who::Watched), (0, Who::Watched), (0, Who::Watched), (1, Who::All), (2, Who::All)];
         assert_eq!(rounds.iter().map(|r| (r.number, r.who)).collect::<Vec<_>>(), expected);
@@ -114,7 +122,7 @@ mod tests {
     #[test]
     fn nothing_is_watched_where_nothing_changes() {
         for effort in [Effort::Full(1), Effort::Quick(1)] {
-            assert!(effort.rounds(Operation::Incremental).iter().all(|r| r.who == Who::All));
+            assert!(effort.rounds(Operation::Incremental, false).iter().all(|r| r.who == Who::All));
         }
     }
 
@@ -125,22 +133,31 @@ mod tests {
 
     #[test]
     fn a_quick_cell_has_one_round_that_is_not_timed_and_verify_has_no_other() {
-        let rounds = Effort::Quick(2).rounds(Operation::Initial);
+        let rounds = Effort::Quick(2).rounds(Operation::Initial, false);
         assert_eq!(rounds.iter().map(|r| r.number).collect::<Vec<_>>(), [0, 1, 2]);
         let pass = |first_byte| rounds[0].pass(&subject(first_byte, false));
         assert_eq!((pass(true), pass(false)), (Pass::FirstByte, Pass::WarmUp));
-        assert_eq!(Effort::Verify.rounds(Operation::Initial).len(), 1);
+        assert_eq!(Effort::Verify.rounds(Operation::Initial, false).len(), 1);
     }
 
     #[test]
     fn counting_builds_have_a_pass_of_their_own_that_is_never_timed() {
         for operation in Operation::ALL {
-            let rounds = Effort::Phases(2).rounds(operation);
+            let rounds = Effort::Phases { claims: 2, others: 1 }.rounds(operation, true);
             let passes: Vec<Pass> = rounds.iter().map(|r| r.pass(&subject(true, true))).collect();
             assert_eq!(passes, [Pass::WarmUp, Pass::Timed, Pass::Timed, Pass::Counted]);
             let without: Vec<bool> = rounds.iter().map(|r| r.includes(&subject(true, false))).collect();
             assert_eq!(without, [true, true, true, false]);
         }
+    }
+
+    #[test]
+    fn a_scenario_that_isolates_a_phase_has_rounds_of_its_own_number() {
+        let timed = |of_phase| {
+            let rounds = Effort::Phases { claims: 5, others: 3 }.rounds(Operation::Initial, of_phase);
+            rounds.iter().filter(|round| round.number > 0).count()
+        };
+        assert_eq!((timed(true), timed(false)), (5, 3));
     }
 
     #[test]

@@ -76,11 +76,15 @@ impl Course<'_> {
         cast.filter(|s| s.takes_part(cell.operation, cell.direction)).collect()
     }
 
+    fn rounds(&self, cell: &Cell) -> Vec<Round> {
+        self.effort.rounds(cell.operation, cell.scenario.phase.is_some())
+    }
+
     /// How many syncs a cell has if none fails.
     fn syncs(&self, cell: &Cell) -> u64 {
         let subjects = self.participants(cell);
         let of = |round: &Round| subjects.iter().filter(|s| round.includes(s)).count() as u64;
-        self.effort.rounds(cell.operation).iter().map(of).sum()
+        self.rounds(cell).iter().map(of).sum()
     }
 
     /// Runs it all and hands every sample to `sink` as soon as it is taken.
@@ -143,7 +147,7 @@ impl Course<'_> {
         let mut failures = vec![0; subjects.len()];
         let mut times: Vec<Vec<f64>> = vec![Vec::new(); subjects.len()];
         let (mut first, mut last_error) = (true, None);
-        for round in self.effort.rounds(cell.operation) {
+        for round in self.rounds(cell) {
             for (position, i) in order(round.number, subjects.len()).into_iter().enumerate() {
                 let subject = subjects[i];
                 if !round.includes(subject) {
