@@ -29,14 +29,9 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Length in bytes on an uncompressed link.
-    pub fn len(&self) -> usize {
-        self.head.len() + self.body.len()
-    }
-
-    /// Never: a frame has a header.
-    pub fn is_empty(&self) -> bool {
-        false
+    /// Bytes of memory that it holds, but for what its contents' buffer has to spare: a sender has few of these under way.
+    pub fn weight(&self) -> usize {
+        self.head.capacity() + self.body.len()
     }
 }
 

@@ -27,11 +27,11 @@ use crate::protocol::hello::Clock;
 use crate::protocol::message::{Message, Report, Role, code};
 use crate::transport::Link;
 
-/// Bytes of frames that wait to be written before a role that sends more has to wait.
+/// Bytes held by frames that wait to be written before a role that sends more has to wait.
 const SEND_BUDGET: usize = 4 << 20;
-/// Bytes of frames that wait for a receiver before the link has to.
+/// Bytes held by frames that wait for a receiver before the link has to.
 const RECEIVE_BUDGET: usize = 4 << 20;
-/// Bytes of unread answers at which a sender gives its peer up: no signature or list of decisions is near it.
+/// Bytes held by unread answers at which a sender gives its peer up: no signature or list of decisions is near it.
 const INBOX_LIMIT: usize = 512 << 20;
 /// Frames that are written with one call, at most.
 const WRITE_BATCH: usize = 64;
@@ -207,9 +207,10 @@ impl Reading {
     }
 }
 
-/// What a frame costs of a budget: its bytes and something for being there.
+/// What a frame costs of a budget: the memory that it holds, which a buffer of the pool has more of than it has bytes,
+/// and something for being there.
 fn weight(frame: &RawFrame) -> u32 {
-    (frame.payload.len() + 64) as u32
+    (frame.payload.capacity() + 64) as u32
 }
 
 async fn write_frames(
@@ -223,19 +224,22 @@ async fn write_frames(
     let clock = Clock::start();
     let mut batch = Vec::with_capacity(WRITE_BATCH);
     loop {
-        match tokio::time::timeout(beat, frames.recv_many(&mut batch, WRITE_BATCH)).await {
+        let paid = match tokio::time::timeout(beat, frames.recv_many(&mut batch, WRITE_BATCH)).await {
             Ok(0) => break,
-            Ok(_) => {}
-            Err(_) => batch.push(Message::Keepalive { timestamp: clock.micros() }.encode(&buffers)),
-        }
-        let size: usize = batch.iter().map(Frame::len).sum();
+            Ok(_) => batch.iter().map(Frame::weight).sum(),
+            Err(_) => {
+                // Nobody has waited for room for it, so none is given back.
+                batch.push(Message::Keepalive { timestamp: clock.micros() }.encode(&buffers));
+                0
+            }
+        };
         if write_batch(&mut link, &batch).await.is_err() {
             // The reader will say why: a peer that is gone has closed that direction as well.
             room.close();
             return;
         }
         traffic.frames_out.fetch_add(batch.len() as u64, Relaxed);
-        room.add_permits(size);
+        room.add_permits(paid);
         for frame in batch.drain(..) {
             buffers.give_back(frame.head);
             if let Some(body) = frame.body.reclaim() {
@@ -267,7 +271,7 @@ impl Outbox {
     /// [`Error::Disconnected`] once the link cannot be written; the inbox knows more.
     pub fn send(&self, message: Message) -> Result<()> {
         let frame = message.encode(&self.0.buffers);
-        let size = frame.len() as u32;
+        let size = frame.weight() as u32;
         let permits = match self.0.room.try_acquire_many(size) {
             Ok(permits) => permits,
             Err(tokio::sync::TryAcquireError::Closed) => return Err(Error::Disconnected),
@@ -402,4 +406,19 @@ pub fn is_link_failure(error: &Error) -> bool {
 /// A warning of a server, for the client to tell its user.
 pub fn warning(code: ExitCode, text: &str) -> Message {
     Message::Error(Report { fatal: false, code, text: text.as_bytes().to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::payload::Payload;
+
+    #[test]
+    fn a_frame_weighs_what_its_buffers_hold_and_not_what_it_says() {
+        let room = Vec::with_capacity(1000);
+        assert!(weight(&RawFrame { code: code::FILE_DONE, payload: room.clone() }) < 1000);
+        assert!(weight(&RawFrame { code: code::FILE_DONE, payload: room }) >= 1000);
+        let head = Vec::with_capacity(1000);
+        assert!(Frame { head, body: Payload::from(vec![7; 500]) }.weight() >= 1500);
+    }
 }
