@@ -162,6 +162,16 @@ fn a_receiver_refuses_what_is_unknown_or_out_of_turn() {
     });
 }
 
+#[test]
+fn a_server_answers_at_once_so_that_its_client_learns_how_far_away_it_is() {
+    for role in [Role::Sender, Role::Receiver] {
+        let sandbox = sandbox();
+        let mut server = Server::start(role, &sandbox.destination(), &archive());
+        assert!(matches!(server.wire.recv_any(), Message::Keepalive { .. }));
+        server.end();
+    }
+}
+
 /// A receiver that wants `new` (0), has `same` (1) and wants a delta of `old` (2).
 fn wanting(server: &mut Server) {
     server.wire.send(&list(vec![file_entry("new", 5), file_entry("same", 5), file_entry("old", 30_000)]));

@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::io::{InspectReader, InspectWriter};
 
+use super::round_trip::Asked;
 use crate::error::{Error, ExitCode, Result};
 use crate::events::Monitor;
 use crate::protocol::buffers::Buffers;
@@ -69,6 +70,8 @@ pub struct Settings {
     pub root: PathBuf,
     /// Shared by both directions and the role.
     pub buffers: Buffers,
+    /// What was sent just now, if its first answer is to be timed.
+    pub asked: Option<Asked>,
 }
 
 /// What the peer says, in order.
@@ -117,6 +120,7 @@ pub fn open(
         room: room.clone(),
         traffic: traffic.clone(),
         buffers: settings.buffers.clone(),
+        asked: settings.asked,
     };
     tokio::spawn(reading.run(reader, into_inbox));
     let beat = settings.timeout.map_or(KEEPALIVE, |timeout| KEEPALIVE.min(timeout / 3));
@@ -158,6 +162,7 @@ struct Reading {
     room: Arc<Semaphore>,
     traffic: Arc<Traffic>,
     buffers: Buffers,
+    asked: Option<Asked>,
 }
 
 impl Reading {
@@ -168,7 +173,7 @@ impl Reading {
         room.close();
     }
 
-    async fn read_all(self, mut link: Source, inbox: mpsc::UnboundedSender<Result<RawFrame>>) {
+    async fn read_all(mut self, mut link: Source, inbox: mpsc::UnboundedSender<Result<RawFrame>>) {
         loop {
             let frame = match read_frame(&mut link, self.timeout, &self.buffers).await {
                 Ok(Some(frame)) => frame,
@@ -182,6 +187,9 @@ impl Reading {
                 }
             };
             self.traffic.frames_in.fetch_add(1, Relaxed);
+            if let Some(asked) = self.asked.take() {
+                asked.answered();
+            }
             if frame.code == code::KEEPALIVE {
                 self.buffers.give_back(frame.payload);
                 continue;
@@ -410,15 +418,46 @@ pub fn warning(code: ExitCode, text: &str) -> Message {
 
 #[cfg(test)]
 mod tests {
+    use super::super::round_trip::RoundTrip;
     use super::*;
+    use crate::events::{Event, Events};
     use crate::protocol::payload::Payload;
+    use crate::transport::memory;
+
+    struct Deaf;
+
+    impl Events for Deaf {
+        fn event(&self, _: &Event<'_>) {}
+    }
 
     #[test]
     fn a_frame_weighs_what_its_buffers_hold_and_not_what_it_says() {
-        let room = Vec::with_capacity(1000);
-        assert!(weight(&RawFrame { code: code::FILE_DONE, payload: room.clone() }) < 1000);
-        assert!(weight(&RawFrame { code: code::FILE_DONE, payload: room }) >= 1000);
+        let payload = Vec::with_capacity(1000);
+        assert!(weight(&RawFrame { code: code::FILE_DONE, payload }) >= 1000);
+        assert!(weight(&RawFrame { code: code::FILE_DONE, payload: vec![7; 5] }) < 1000);
         let head = Vec::with_capacity(1000);
         assert!(Frame { head, body: Payload::from(vec![7; 500]) }.weight() >= 1500);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_first_frame_after_a_question_gives_the_round_trip_time() {
+        let (near, mut far) = memory::pair(1 << 20);
+        let known = RoundTrip::new(None);
+        let settings = Settings {
+            role: Role::Sender,
+            timeout: None,
+            compress: false,
+            root: PathBuf::new(),
+            buffers: Buffers::default(),
+            asked: Some(Asked::now(&known)),
+        };
+        let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
+        let _open = open(near, settings, monitor, Arc::default());
+        assert_eq!(known.get(), None);
+        let frame = Message::Keepalive { timestamp: 1 }.encode(&Buffers::default());
+        far.writer.write_all(&frame.head).await.expect("room");
+        while known.get().is_none() {
+            tokio::task::yield_now().await;
+        }
     }
 }

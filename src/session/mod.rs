@@ -31,11 +31,13 @@ pub mod depth;
 pub mod file_list;
 pub mod receiver;
 pub mod requested;
+pub mod round_trip;
 pub mod sender;
 #[cfg(test)]
 mod tests;
 
 use requested::Requested;
+use round_trip::{Asked, RoundTrip};
 
 use channel::{Inbox, Outbox, Settings, Traffic, WeakOutbox};
 
@@ -58,8 +60,8 @@ pub struct Session {
     pub peer: u64,
     /// Seed of all digests.
     pub seed: u64,
-    /// Round-trip time measured in the greeting.
-    pub rtt: Option<Duration>,
+    /// Round-trip time of the link.
+    pub rtt: RoundTrip,
     /// Who is told.
     pub monitor: Arc<Monitor>,
     /// Whether the user is at this end.
@@ -72,6 +74,13 @@ impl Session {
     /// The error for a message that may not come now.
     pub fn out_of_place(&self, expected: &str, got: &Message) -> Error {
         Error::Stream(format!("message {:#04x} instead of {expected}", got.code()))
+    }
+
+    /// Tells those who want to hear it how far away the other end is.
+    pub fn tell_distance(&self) {
+        if let Some(rtt) = self.rtt.get() {
+            self.monitor.detail(2, &format!("the other end is {:.1} ms away", rtt.as_secs_f64() * 1e3));
+        }
     }
 
     /// Contents that are written: their buffer can hold the next ones.
@@ -113,7 +122,7 @@ pub struct Outcome {
     pub frames: (u64, u64),
     /// Bytes written and read, as the link carried them.
     pub wire: (u64, u64),
-    /// Round-trip time measured in the greeting.
+    /// Round-trip time of the link.
     pub rtt: Option<Duration>,
     /// From the start of the session to the answer to our greeting.
     pub connect: Duration,
@@ -132,8 +141,8 @@ pub async fn client(mut link: Link, request: Request, monitor: Arc<Monitor>) -> 
     let theirs = hello::read(&mut link.reader, request.options.timeout).await?;
     theirs.agree()?;
     traffic.frames_in.fetch_add(1, Relaxed);
-    let (rtt, connect) = (clock.since(theirs.echo), begun.elapsed());
-    monitor.detail(2, &format!("the other end is {}, {:.1} ms away", theirs.software, millis(rtt)));
+    let (rtt, connect) = (RoundTrip::new(clock.since(theirs.echo)), begun.elapsed());
+    monitor.detail(2, &format!("the other end is {}", theirs.software));
     let start = SessionStart {
         session_id: fastrand::u64(..),
         role: if request.role == Role::Sender { Role::Receiver } else { Role::Sender },
@@ -147,6 +156,7 @@ pub async fn client(mut link: Link, request: Request, monitor: Arc<Monitor>) -> 
         return Err(Error::Usage("the filter rules and paths are too long for one session".into()).into());
     }
     send_raw(&mut link, &frame.head, &traffic).await?;
+    let asked = Asked::now(&rtt);
     let (paths, asked_for) = match request.role {
         Role::Sender => (request.sources, None),
         Role::Receiver => (vec![request.destination], Some(request.sources)),
@@ -158,16 +168,16 @@ pub async fn client(mut link: Link, request: Request, monitor: Arc<Monitor>) -> 
         seed: start.seed,
         paths,
         asked_for,
-        rtt,
-        is_client: true,
+        rtt: rtt.clone(),
+        asked: Some(asked),
     };
-    let (ours, theirs) = play(link, part, monitor, traffic.clone(), |_| {}).await?;
+    let (ours, counted) = play(link, part, monitor, traffic.clone(), |_| {}).await?;
     Ok(Outcome {
         ours: Counters { round_trips: ours.round_trips + 1, ..ours },
-        theirs,
+        theirs: counted,
         frames: (traffic.frames_out.load(Relaxed), traffic.frames_in.load(Relaxed)),
         wire: (traffic.wire_out.load(Relaxed), traffic.wire_in.load(Relaxed)),
-        rtt,
+        rtt: rtt.get(),
         connect,
     })
 }
@@ -194,7 +204,7 @@ pub async fn server(mut link: Link) -> Result<ExitCode> {
             return send_raw(&mut link, &frame.head, &traffic).await.and(Err(error));
         }
     };
-    let rtt = clock.since(start.echo);
+    let rtt = RoundTrip::new(clock.since(start.echo));
     let part = Part {
         role: start.role,
         options: start.options,
@@ -203,11 +213,16 @@ pub async fn server(mut link: Link) -> Result<ExitCode> {
         paths: start.paths.into_iter().map(at_home).collect(),
         asked_for: None,
         rtt,
-        is_client: false,
+        asked: None,
     };
     let relay = Relay::default();
     let monitor = Arc::new(Monitor::new(Box::new(relay.clone())));
-    play(link, part, monitor.clone(), traffic, |outbox| relay.connect(outbox)).await?;
+    let begin = |outbox: &Outbox| {
+        // The client measures by it how far away we are. A link that is gone is noticed by the role.
+        let _ = outbox.send(Message::Keepalive { timestamp: clock.micros() });
+        relay.connect(outbox);
+    };
+    play(link, part, monitor.clone(), traffic, begin).await?;
     Ok(monitor.exit_code())
 }
 
@@ -248,8 +263,9 @@ struct Part {
     paths: Vec<Vec<u8>>,
     /// The sources, as typed, at a client that receives.
     asked_for: Option<Vec<Vec<u8>>>,
-    rtt: Option<Duration>,
-    is_client: bool,
+    rtt: RoundTrip,
+    /// SESSION_START, which a client has just sent.
+    asked: Option<Asked>,
 }
 
 /// `~` and `~/...` as the user's shell would have them: no shell sees a path of ours.
@@ -271,13 +287,14 @@ async fn play(
     traffic: Arc<Traffic>,
     connect: impl FnOnce(&Outbox),
 ) -> Result<(Counters, Option<Counters>)> {
-    let buffers = Buffers::default();
+    let (buffers, is_client) = (Buffers::default(), part.asked.is_some());
     let settings = Settings {
         role: part.role,
         timeout: part.options.timeout,
         compress: part.options.compress,
         root: part.paths.first().map(|path| PathBuf::from(OsStr::from_bytes(path))).unwrap_or_default(),
         buffers: buffers.clone(),
+        asked: part.asked,
     };
     let (inbox, outbox, written) = channel::open(link, settings, monitor.clone(), traffic);
     connect(&outbox);
@@ -291,7 +308,7 @@ async fn play(
         seed: part.seed,
         rtt: part.rtt,
         monitor,
-        is_client: part.is_client,
+        is_client,
         requested: None,
     };
     let asked_for = part.asked_for;
@@ -340,8 +357,4 @@ async fn send_raw(link: &mut Link, bytes: &[u8], traffic: &Traffic) -> Result<()
 /// A peer that is gone before it is greeted may still have said why.
 fn not_hangup(error: Error) -> Result<()> {
     if channel::is_link_failure(&error) { Ok(()) } else { Err(error) }
-}
-
-fn millis(time: Option<Duration>) -> f64 {
-    time.unwrap_or_default().as_secs_f64() * 1e3
 }

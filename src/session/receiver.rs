@@ -44,6 +44,7 @@ pub fn run(session: &mut Session, paths: &[Vec<u8>], filter: Filter) -> Result<(
     let begun = Instant::now();
     let (entries, complete) = file_list::receive(session)?;
     session.monitor.progress.listed.store(true, Relaxed);
+    session.tell_distance();
     let listed = Instant::now();
     let mut destination =
         Destination::open(path, (&entries, complete), &session.options, filter, session.seed, &session.monitor)?;

@@ -139,7 +139,8 @@ impl<'a> Sender<'a> {
                 retry: false,
             })
             .collect();
-        let depth = depth(work.len(), session.rtt).clamp(1, MAX_DEPTH);
+        session.tell_distance();
+        let depth = depth(work.len(), session.rtt.get()).clamp(1, MAX_DEPTH);
         session.monitor.detail(2, &format!("{} files to send, {depth} under way at once", work.len()));
         let counters = Counters { depth: depth as u64, ..Counters::default() };
         let packer = Packer::new(session.peer, &session.buffers);

@@ -62,6 +62,12 @@ impl<R: Read, W: Write> Wire<R, W> {
         Ok(RawFrame { code, payload })
     }
 
+    /// The next message, whatever it is.
+    pub fn recv_any(&mut self) -> Message {
+        let frame = self.frame().expect("a frame");
+        Message::decode(frame, Path::new("/"), &Buffers::default()).expect("sy sends what sy can read")
+    }
+
     /// The next message but keepalives and remarks; `None` once the link has ended.
     pub fn recv(&mut self) -> Option<Message> {
         loop {

@@ -54,6 +54,7 @@ mod tests {
                 compress: false,
                 root: Default::default(),
                 buffers: Buffers::default(),
+                asked: None,
             };
             let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
             let (inbox, outbox, written) = channel::open(near, settings, monitor, Default::default());
