@@ -18,8 +18,8 @@ pub enum Metric {
     Session,
     /// Seconds of the sending end's scan.
     Scan,
-    /// User seconds of the sending end.
-    SenderUser,
+    /// User and system seconds of the sending end: the system knows their sum exactly and divides it by samples.
+    SenderCpu,
     /// Allocations of both ends.
     Allocations,
     /// Bytes that both ends allocated over time.
@@ -50,8 +50,8 @@ impl Metric {
             Metric::Session => sample.session_s,
             Metric::Scan if near_sends => sample.scan_s,
             Metric::Scan => sample.remote_scan_s,
-            Metric::SenderUser if near_sends => sample.user_s,
-            Metric::SenderUser => sample.remote_user_s,
+            Metric::SenderCpu if near_sends => Some(sample.user_s? + sample.sys_s?),
+            Metric::SenderCpu => Some(sample.remote_user_s? + sample.remote_sys_s?),
             Metric::Allocations => both(sample.allocations, sample.remote_allocations),
             Metric::HeapBytes => both(sample.heap_bytes, sample.remote_heap_bytes),
             Metric::SenderHeapPeak if near_sends => count(sample.heap_peak_bytes),
@@ -71,7 +71,7 @@ impl Metric {
 
     /// Whether it is a time, which no two runs have alike.
     pub fn is_time(self) -> bool {
-        matches!(self, Metric::Wall | Metric::Session | Metric::Scan | Metric::SenderUser)
+        matches!(self, Metric::Wall | Metric::Session | Metric::Scan | Metric::SenderCpu)
     }
 
     /// What a table calls it.
@@ -80,7 +80,7 @@ impl Metric {
             Metric::Wall => "whole command",
             Metric::Session => "time of the session",
             Metric::Scan => "time of the scan",
-            Metric::SenderUser => "user time of the sender",
+            Metric::SenderCpu => "processor time of the sender",
             Metric::Allocations => "allocations",
             Metric::HeapBytes => "bytes allocated",
             Metric::SenderHeapPeak => "sender's heap at its peak",
@@ -106,12 +106,14 @@ mod tests {
             remote_heap_peak_bytes: Some(4),
             heap_list_bytes: Some(7),
             remote_heap_list_bytes: Some(8),
-            user_s: Some(5.0),
-            remote_user_s: Some(6.0),
+            user_s: Some(4.5),
+            sys_s: Some(0.5),
+            remote_user_s: Some(5.0),
+            remote_sys_s: Some(1.0),
             ..sample("sy", 1, 1.0)
         };
         let pull = Sample { direction: Direction::Pull, ..push.clone() };
-        let of_sender = [Metric::Scan, Metric::SenderHeapPeak, Metric::SenderUser, Metric::SenderList];
+        let of_sender = [Metric::Scan, Metric::SenderHeapPeak, Metric::SenderCpu, Metric::SenderList];
         let figures = |s: &Sample| of_sender.map(|m| m.of(s).unwrap());
         assert_eq!(figures(&push), [1.0, 3.0, 5.0, 7.0]);
         assert_eq!(figures(&pull), [2.0, 4.0, 6.0, 8.0]);
