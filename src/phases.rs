@@ -46,7 +46,8 @@ pub struct Phase {
     pub state: State,
 }
 
-/// All phases, in the plan's order; those of ours beyond the plan are 6.x.
+/// All phases, in the plan's order; those of ours beyond the plan are 6.x. A new one goes to the end: a row's place is its
+/// bit on the wire.
 #[rustfmt::skip]
 pub const PHASES: &[Phase] = &[
     built("1.1", "adaptive-pipeline", cfg!(feature = "adaptive-pipeline"), Scope::Local, "session/depth", "+20-40 % throughput on WAN"),
@@ -143,6 +144,13 @@ mod tests {
             let line = manifest.lines().find(|line| line.starts_with(&group)).expect("a group for each first digit");
             assert!(line.contains(&format!("\"{}\"", phase.feature)), "{line}");
         }
+    }
+
+    #[test]
+    fn capability_bits_are_the_wires_and_never_move() {
+        assert_eq!((capability("1.2"), capability("5.1")), (1 << 1, 1 << 7));
+        let wire = PHASES.iter().filter(|phase| phase.scope == Scope::Wire);
+        assert!(wire.map(|phase| phase.id).eq(["1.2", "5.1"]), "a new one has a bit to be pinned here");
     }
 
     #[test]
