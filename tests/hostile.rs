@@ -461,6 +461,25 @@ fn a_sender_gives_a_file_up_that_never_arrives_right() {
     assert_eq!(server.end().0, 23);
 }
 
+#[test]
+fn small_files_do_not_wait_for_a_large_one_behind_them() {
+    let sandbox = sandbox();
+    sandbox.write_source(&Tree::new().file("a", "small").file("large", noise(1, 1 << 20)));
+    let mut server = Server::start(Role::Sender, &sandbox.path("source/"), &archive());
+    let Some(Message::FileList(list)) = server.wire.recv() else { panic!("no list") };
+    let place = |name: &str| list.entries.iter().position(|entry| entry.relative() == Path::new(name)).expect(name);
+    let wanted = [place("a"), place("large")];
+    let action = |index| if wanted.contains(&index) { Action::Whole } else { Action::Skip };
+    server.wire.send(&decisions(0, true, &(0..list.entries.len()).map(action).collect::<Vec<_>>()));
+    let first = match server.wire.recv() {
+        Some(Message::FileDataBatch(batch)) => batch.files().map(|(index, _)| index).collect(),
+        Some(Message::FileData(data)) => vec![data.index],
+        other => panic!("{other:?} instead of contents"),
+    };
+    server.end();
+    assert_eq!(first, [wanted[0] as u32]);
+}
+
 /// Runs a client against a server that the test plays.
 fn client(
     options: &[&str],

@@ -205,11 +205,21 @@ impl<'a> Sender<'a> {
                 Err(error) => return self.cannot_send(work.index, &error),
             }
         }
+        self.let_go_before(work.index)?;
         self.slots.take(1);
         self.pending.insert(work.index, Pending::Outcome { retry: work.retry });
         match self.send_whole(work.index)? {
             Ok(()) => Ok(()),
             Err(error) => self.cannot_send(work.index, &error),
+        }
+    }
+
+    /// Sends the small files that were read already, if those behind them would wait for a file that takes longer than the
+    /// batch itself: a link may be slow, and may break.
+    fn let_go_before(&mut self, index: u32) -> Result<()> {
+        match self.source.entries[index as usize].kind.size() > CHUNK as u64 {
+            true => self.packer.flush(&self.session.outbox),
+            false => Ok(()),
         }
     }
 
@@ -292,6 +302,7 @@ impl<'a> Sender<'a> {
         }
         signature.validate().map_err(|error| Error::Stream(error.to_string()))?;
         self.pending.insert(piece.index, Pending::Outcome { retry: false });
+        self.let_go_before(piece.index)?;
         match self.send_delta(piece.index, &signature)? {
             Ok(()) => Ok(()),
             Err(error) => self.cannot_send(piece.index, &error),
