@@ -35,6 +35,9 @@ const DELTA_FILL: usize = 128 << 10;
 /// Room for these and the operation that goes beyond them: a literal of 64 KiB and its length.
 const DELTA_ROOM: usize = DELTA_FILL + (64 << 10) + 16;
 
+/// Messages that wait for a file that goes out; more are left in the inbox, which is bounded in bytes.
+const MAX_BACKLOG: usize = 256;
+
 /// Most blocks of one signature: with our block sizes, those of a file of 280 TB.
 const MAX_BLOCKS: u64 = 1 << 24;
 
@@ -182,7 +185,9 @@ impl<'a> Sender<'a> {
 
     /// Takes in what has come, while a large file goes out: deletions are told at once, what calls for an answer waits.
     fn listen(&mut self) -> Result<()> {
-        while let Some(message) = self.session.inbox.try_recv()? {
+        while self.backlog.len() < MAX_BACKLOG
+            && let Some(message) = self.session.inbox.try_recv()?
+        {
             match message {
                 Message::DeleteBatch(deleted) => self.session.tell_deleted(&deleted),
                 message => self.backlog.push_back(message),
