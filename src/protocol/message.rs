@@ -323,13 +323,25 @@ impl Message {
 
     /// Makes the frame of this message.
     pub fn encode(self, buffers: &Buffers) -> Frame {
-        let mut head = buffers.take(64);
+        let mut head = buffers.take(self.room());
         head.put_u32(0);
         head.put_u8(self.code());
         let body = self.put_fields(&mut head, buffers);
         let len = (head.len() - 4 + body.len()) as u32;
         head[..4].copy_from_slice(&len.to_be_bytes());
         Frame { head, body }
+    }
+
+    /// Bytes that the head takes, about: one that grows while it is written is copied again and again.
+    fn room(&self) -> usize {
+        const FEW: usize = 64;
+        FEW + match self {
+            Message::FileList(list) => list.entries.iter().map(codec::entry_size).sum(),
+            Message::FileListAck(ack) => 3 * ack.decisions.len(),
+            Message::DeleteBatch(deleted) => deleted.iter().map(|item| 3 + item.path.as_os_str().len()).sum(),
+            Message::ChecksumResp(piece) => size_of::<Block>() * piece.blocks.len(),
+            _ => 0,
+        }
     }
 
     fn put_fields(self, out: &mut Vec<u8>, buffers: &Buffers) -> Payload {

@@ -273,7 +273,7 @@ impl<'a> Receiver<'a> {
         }
         let lacking = match file.finish(&self.destination, &self.entries[index as usize], None)? {
             Ending::Placed(lacking) => lacking,
-            Ending::Mismatch => None,
+            Ending::Mismatch => return Err(io::Error::other("it arrived damaged")),
         };
         self.destination.counters.literal += contents.len() as u64;
         Ok(lacking)

@@ -5,9 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Capacity in bytes and number kept, for heads and short messages, for lists and small files, for contents and deltas:
+/// Capacity in bytes and number kept, for heads and short messages, for small files, for lists, for contents and deltas:
 /// together less than 7 MiB, though a buffer that has grown to twice its shelf's capacity lies there still.
-const SHELVES: [(usize, usize); 3] = [(1 << 10, 256), (16 << 10, 64), (272 << 10, 16)];
+const SHELVES: [(usize, usize); 4] = [(1 << 10, 256), (16 << 10, 32), (64 << 10, 16), (272 << 10, 12)];
 
 /// Capacity in bytes of the largest buffer that is kept.
 const LARGEST: usize = SHELVES[SHELVES.len() - 1].0;
