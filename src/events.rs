@@ -129,12 +129,12 @@ impl Monitor {
     }
 }
 
-/// Which of two warnings' codes prevails: an error over a deletion that was stopped over a vanished file, as in rsync.
+/// Which of two warnings' codes prevails: an error over a vanished file over a deletion that was stopped, as in rsync.
 fn severity(code: ExitCode) -> u8 {
     match code {
         ExitCode::Ok => 0,
-        ExitCode::Vanished => 1,
-        ExitCode::MaxDelete => 2,
+        ExitCode::MaxDelete => 1,
+        ExitCode::Vanished => 2,
         _ => 3,
     }
 }
@@ -152,7 +152,10 @@ mod tests {
     fn the_worst_warning_makes_the_exit_code() {
         let monitor = Monitor::new(Box::new(Deaf));
         assert_eq!(monitor.exit_code(), ExitCode::Ok);
+        monitor.warn(ExitCode::MaxDelete, "");
+        assert_eq!(monitor.exit_code(), ExitCode::MaxDelete);
         monitor.warn(ExitCode::Vanished, "");
+        monitor.warn(ExitCode::MaxDelete, "");
         monitor.warn(ExitCode::Ok, "");
         assert_eq!(monitor.exit_code(), ExitCode::Vanished);
         monitor.warn(ExitCode::Partial, "");
