@@ -68,7 +68,7 @@ fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
     let scanned = Instant::now();
     let path = Path::new(OsStr::from_bytes(&request.destination));
     let mut destination = Destination::open(path, (&source.entries, source.complete), options, filter, seed, monitor)?;
-    destination.delete_extraneous(&source.entries, &mut |_| {});
+    destination.delete_early(&source.entries, &mut |_| {});
     let decisions: Vec<Decision> = source.entries.iter().map(|entry| destination.prepare(entry)).collect();
     let decided = Instant::now();
     for (entry, decision) in source.entries.iter().zip(&decisions) {
@@ -82,7 +82,7 @@ fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
         copy_files(&source, &mut destination, &decisions, options, monitor)?;
     }
     let copied = Instant::now();
-    destination.finish(&source.entries, &decisions);
+    destination.finish(&source.entries, &decisions, &mut |_| {});
     let mut outcome = Outcome { ours: destination.counters, ..Outcome::default() };
     let stages = [scanned - begun, Duration::ZERO, decided - scanned, copied - decided, copied.elapsed()];
     outcome.ours.heap.list = source.list_bytes;
@@ -106,6 +106,8 @@ struct Job<'a, 's> {
 struct Share {
     placed: Vec<(usize, u64)>,
     failed: Vec<usize>,
+    /// Whether some file of the source could not be read, though it is there.
+    unread: bool,
     full: Option<Error>,
 }
 
@@ -155,6 +157,9 @@ fn conclude(
         for place in share.failed {
             destination.count_failed(decisions[wanted[place].0]);
         }
+        if share.unread {
+            destination.source_failed();
+        }
         full = full.or(share.full);
     }
     match full {
@@ -192,29 +197,27 @@ impl Job<'_, '_> {
             }
             Err(failure) => {
                 share.failed.push(wanted);
-                share.full = share.full.take().or(self.report(entry, place, failure));
+                self.report(entry, place, failure, share);
             }
         }
         self.monitor.progress.entry_done();
         self.monitor.progress.bytes_done(entry.kind.size());
     }
 
-    /// Tells of a file that could not be copied. A full disk is returned instead: it ends the sync, all others would fail.
-    fn report(&self, entry: &Entry, place: &Path, failure: Failure) -> Option<Error> {
+    /// Tells of a file that could not be copied. A full disk is noted instead: it ends the sync, all others would fail.
+    fn report(&self, entry: &Entry, place: &Path, failure: Failure, share: &mut Share) {
         match failure {
             Failure::Read(error) => {
-                source::unreadable(entry, &error, self.monitor);
-                None
+                share.unread |= source::unreadable(entry, &error, self.monitor) != ExitCode::Vanished;
             }
             Failure::Write(error) if is_full(&error) => {
                 self.stop.store(true, Relaxed);
-                Some(Error::io("write", &self.destination.path_of(place), error))
+                share.full = share.full.take().or(Some(Error::io("write", &self.destination.path_of(place), error)));
             }
             Failure::Write(error) => {
                 let to = self.destination.path_of(place);
                 let text = format!("failed to copy {} to {}: {error}", entry.path().display(), to.display());
                 self.monitor.warn(ExitCode::Partial, &text);
-                None
             }
         }
     }

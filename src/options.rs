@@ -45,8 +45,10 @@ pub struct Options {
     pub existing: bool,
     /// `--ignore-existing`: update nothing.
     pub ignore_existing: bool,
-    /// `--delete`: remove what the source does not have.
-    pub delete: bool,
+    /// `--delete` and its kin: remove what the source does not have, and when.
+    pub delete: Option<DeleteTime>,
+    /// `--max-delete`: how many deletions are too many.
+    pub max_delete: Option<u64>,
     /// `-S`: write runs of zeros as holes.
     pub sparse: bool,
     /// `--inplace`: write into the file under its own name.
@@ -63,6 +65,26 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Filter rules in order, each as one line of `--filter`'s language.
     pub filters: Vec<Vec<u8>>,
+}
+
+/// When what the source does not have is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteTime {
+    /// Before anything is transferred.
+    Before,
+    /// In each directory before anything in it is decided about.
+    During,
+    /// Found as with [`DeleteTime::During`], deleted when everything is in place.
+    Delay,
+    /// Found and deleted when everything is in place.
+    After,
+}
+
+impl DeleteTime {
+    /// Whether nothing is deleted before everything is in place.
+    pub fn is_late(self) -> bool {
+        matches!(self, DeleteTime::Delay | DeleteTime::After)
+    }
 }
 
 impl Options {

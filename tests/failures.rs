@@ -437,6 +437,27 @@ sync_test!(what_is_closed_to_its_owner_is_opened_up_where_it_has_to_change, |san
     sandbox.assert_synced();
 });
 
+sync_test!(what_is_closed_to_its_owner_is_opened_up_to_delete_in_it, |sandbox| {
+    for time in ["--delete", "--delete-delay", "--delete-after"] {
+        sandbox.write_source(&Tree::new().file("shut/f", "1").file("read only/f", "2").dir("read only").mode(0o500));
+        let extra = Tree::new().file("shut/x", "1").file("shut/y/z", "2").dir("shut").mode(0o000);
+        sandbox.write_destination(&extra.file("read only/x", "3").dir("read only").mode(0o500));
+        as_nobody(sandbox, &["-rlpt", time]).run().ok();
+        sandbox.assert_synced();
+        crate::harness::tree::make_removable(&sandbox.source());
+        crate::harness::tree::make_removable(&sandbox.destination());
+    }
+});
+
+sync_test!(a_file_that_cannot_be_read_keeps_what_delete_after_would_delete, |sandbox| {
+    sandbox.write_source(&Tree::new().file("a", "1").file("closed", "secret").mode(0o000));
+    sandbox.write_destination(&Tree::new().file("extra", "2"));
+    as_nobody(sandbox, &["-rlt", "--delete-after"]).run().code(23).says("closed").says("nothing is deleted");
+    assert!(sandbox.path("destination/a").is_file() && sandbox.path("destination/extra").is_file());
+    as_nobody(sandbox, &["-rlt", "--delete-delay"]).run().code(23).says("closed");
+    assert!(!sandbox.path("destination/extra").exists());
+});
+
 /// A small file system of its own, until dropped.
 struct Mounted(PathBuf);
 

@@ -149,7 +149,7 @@ fn a_receiver_refuses_counts_and_lengths_before_it_makes_room_for_them() {
 #[test]
 fn a_receiver_refuses_what_is_unknown_or_out_of_turn() {
     refused_by_receiver("an unknown type", |server| server.wire.send_frame(0x77, b"?"));
-    refused_by_receiver("a second start", |server| server.wire.send_frame(code::SESSION_START, &[0; 60]));
+    refused_by_receiver("a second start", |server| server.wire.send_frame(code::SESSION_START, &[0; 69]));
     refused_by_receiver("a greeting again", |server| server.wire.greet_again());
     refused_by_receiver("contents before a list", |server| server.wire.send(&data(0, 0, b"x", true)));
     let ack = Message::FileListAck(FileListAck { first: 0, last: true, decisions: Vec::new() });
@@ -552,7 +552,7 @@ fn a_server_refuses_a_start_that_cannot_be() {
     for role in [0, 3, 255] {
         let mut server = Server::bare();
         server.wire.greet();
-        server.wire.send_frame(code::SESSION_START, &[&[0; 8][..], &[role], &[0; 40]].concat());
+        server.wire.send_frame(code::SESSION_START, &[&[0; 8][..], &[role], &[0; 49]].concat());
         assert_eq!(server.end().0, 12);
     }
     let sandbox = sandbox();

@@ -126,8 +126,29 @@ pub struct Args {
     ///
     /// Only in directories that the source has, never what a filter rule protects, and not at all if the source could
     /// not be read completely.
-    #[arg(long, alias = "del", help_heading = WRITING)]
+    #[arg(long, help_heading = WRITING)]
     pub delete: bool,
+    /// Delete before anything is transferred
+    ///
+    /// For a destination that has no room for both. Implies --delete, as its kin do; only one time can be chosen.
+    #[arg(long, help_heading = WRITING)]
+    pub delete_before: bool,
+    /// Delete during the transfer, directory by directory: what --delete alone means
+    #[arg(long, visible_alias = "del", help_heading = WRITING)]
+    pub delete_during: bool,
+    /// Find during the transfer what is to be deleted, delete it at the end
+    #[arg(long, help_heading = WRITING)]
+    pub delete_delay: bool,
+    /// Find and delete at the end, when everything is in place
+    ///
+    /// Nothing is deleted if a file of the source could not be read.
+    #[arg(long, help_heading = WRITING)]
+    pub delete_after: bool,
+    /// Delete at most NUM entries, and end with exit code 25 if that left some
+    ///
+    /// The rest of the sync is done. 0 deletes nothing and only tells; so does a negative number, as in rsync.
+    #[arg(long, value_name = "NUM", allow_negative_numbers = true, help_heading = WRITING)]
+    pub max_delete: Option<i64>,
     /// Copy whole files, without the delta algorithm (on one machine this is what is done anyway)
     #[arg(short = 'W', long, help_heading = WRITING)]
     pub whole_file: bool,

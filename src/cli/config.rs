@@ -12,7 +12,7 @@ use super::args::Args;
 use crate::error::{Error, Result};
 use crate::filter::{self, Action, Filter};
 use crate::location::Location;
-use crate::options::Options;
+use crate::options::{DeleteTime, Options};
 use crate::transport::ssh::{self, Remote};
 
 /// Longest silence of a peer that is borne unless told otherwise. Keepalives flow every few seconds, so it only ever
@@ -94,7 +94,7 @@ impl Config {
             .filter(|_| !locations.is_empty())
             .ok_or_else(|| Error::Usage("a sync needs a source and a destination: sy [OPTION]... SRC... DST".into()))?;
         let mut options = options(&args, matches)?;
-        if options.delete && !options.recursive && !options.dirs {
+        if options.delete.is_some() && !options.recursive && !options.dirs {
             return Err(Error::Usage("--delete does not work without -r or -d".into()));
         }
         let transfer = transfer(&args, locations, destination)?;
@@ -166,7 +166,8 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         size_only: args.size_only,
         existing: args.existing,
         ignore_existing: args.ignore_existing,
-        delete: args.delete,
+        delete: delete_time(args, &flags)?,
+        max_delete: args.max_delete.map(|max| u64::try_from(max).unwrap_or(0)),
         sparse: flags.on(&["sparse"], &["no_sparse"]),
         inplace: flags.on(&["inplace"], &["no_inplace"]),
         partial: flags.on(&["partial", "partial_progress"], &["no_partial"]),
@@ -180,6 +181,20 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         },
         filters: filters(matches)?,
     })
+}
+
+/// When to delete. As in rsync two times are refused, except during and delay: of those the later counts.
+fn delete_time(args: &Args, flags: &Flags<'_>) -> Result<Option<DeleteTime>> {
+    let during = flags
+        .last(&["delete_during", "delete_delay"])
+        .map(|_| if flags.on(&["delete_delay"], &["delete_during"]) { DeleteTime::Delay } else { DeleteTime::During });
+    let before = args.delete_before.then_some(DeleteTime::Before);
+    let mut times = [before, during, args.delete_after.then_some(DeleteTime::After)].into_iter().flatten();
+    let time = times.next();
+    if times.next().is_some() {
+        return Err(Error::Usage("only one of --delete-before, --delete-during and --delete-after can be".into()));
+    }
+    Ok(time.or(args.delete.then_some(DeleteTime::During)))
 }
 
 /// All filter rules in the order in which they were typed, whichever option brought them.
@@ -325,11 +340,44 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        for line in
-            ["-a a", "-a h:a g:b", "-a h:a b c", "-a h:a b g:c d", "-a --filter=frobnicate a b", "-t --delete a b"]
-        {
+        for line in [
+            "-a a",
+            "-a h:a g:b",
+            "-a h:a b c",
+            "-a h:a b g:c d",
+            "-a --filter=frobnicate a b",
+            "-t --delete a b",
+            "-t --delete-after a b",
+        ] {
             assert!(matches!(config(line), Err(Error::Usage(_))), "{line}");
         }
+    }
+
+    #[test]
+    fn a_time_of_deletion_implies_it_and_two_are_refused_unless_both_begin_during() {
+        let time = |line: &str| options(&format!("-a {line}")).delete;
+        assert_eq!(time(""), None);
+        for line in ["--delete", "--del", "--delete-during", "--delete-delay --del"] {
+            assert_eq!(time(line), Some(DeleteTime::During), "{line}");
+        }
+        for line in ["--delete-delay", "--delete --delete-delay", "--del --delete-delay"] {
+            assert_eq!(time(line), Some(DeleteTime::Delay), "{line}");
+        }
+        assert_eq!(time("--delete-before --delete-before"), Some(DeleteTime::Before));
+        assert_eq!(time("--delete-after --delete"), Some(DeleteTime::After));
+        for line in ["--delete-before --del", "--delete-before --delete-after", "--delete-delay --delete-after"] {
+            assert!(matches!(config(&format!("-a {line} a b")), Err(Error::Usage(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_negative_limit_to_deletions_lets_nothing_go() {
+        let limit = |line: &str| options(&format!("-a --del {line}")).max_delete;
+        assert_eq!(limit(""), None);
+        assert_eq!(limit("--max-delete=7"), Some(7));
+        assert_eq!(limit("--max-delete=0"), Some(0));
+        assert_eq!(limit("--max-delete=-1"), Some(0));
+        assert_eq!(limit("--max-delete -1 --max-delete 2"), Some(2));
     }
 
     #[test]

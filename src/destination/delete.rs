@@ -1,67 +1,171 @@
-//! `--delete`: removing what the source does not have, only in directories that the source listed, and never what a
-//! filter rule protects.
+//! `--delete`: finding what the source does not have and deleting it in time, only in directories that the source
+//! listed, and never what a filter rule protects. How it is removed is `remove`'s.
 //!
-//! Where the list is not all of the source, because some of that could not be read, nothing is deleted at all.
+//! A directory at a time ([`Destination::delete_in`]), for whoever knows all names that the source has in it. What is to
+//! go goes at once, or is noted for [`Destination::delete_noted`] where the options want that. Where a list is not all of
+//! the source, because some of that could not be read, nothing is deleted at all.
 
-use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Destination;
-use super::attributes::WORKING_DIR_MODE;
-use crate::events::Event;
+use super::remove::Tell;
+use super::{Destination, parent};
+use crate::error::ExitCode;
 use crate::filter::{Side, Verdict};
-use crate::protocol::message::Deleted;
-use crate::tree::dir::Tree;
+use crate::options::DeleteTime;
+use crate::tree::dir::{DirItem, Tree};
 use crate::tree::entry::Entry;
 use crate::tree::metadata::{self, Keep};
 use crate::tree::place::is_partial_name;
 
 impl Destination {
-    /// Deletes, if it was asked for and the list is all of the source, whatever stands in a listed directory and is not
-    /// in the list. Calls `deleted` for each.
-    ///
-    /// Comes before anything is decided about the entries: where a file system takes two names for one, what is deleted
-    /// under the one must not be taken to be there under the other.
-    pub fn delete_extraneous(&mut self, entries: &[Entry], deleted: &mut dyn FnMut(Deleted)) {
-        if !self.may_delete {
-            return;
-        }
-        let listed: HashSet<&Path> = entries.iter().map(Entry::relative).collect();
-        for dir in entries.iter().filter(|entry| entry.contents_listed).map(Entry::relative) {
-            if let Err(error) = self.delete_in(dir, &listed, deleted) {
-                self.monitor.failed("read directory", &self.path_of(dir), &error);
-            }
+    /// The part of a whole list's deletion that comes before anything is decided about its entries: all of it, unless
+    /// the options want it later. Calls `deleted` for each.
+    pub fn delete_early(&mut self, entries: &[Entry], deleted: Tell<'_>) {
+        if self.options.delete != Some(DeleteTime::After) {
+            self.delete_extraneous(entries, deleted);
         }
     }
 
-    fn delete_in(&mut self, dir: &Path, listed: &HashSet<&Path>, deleted: &mut dyn FnMut(Deleted)) -> io::Result<()> {
+    /// The rest of a whole list's deletion, when everything is in place.
+    pub(super) fn delete_late(&mut self, entries: &[Entry], deleted: Tell<'_>) {
+        if self.options.delete == Some(DeleteTime::After) {
+            self.delete_extraneous(entries, deleted);
+        }
+        self.delete_noted(deleted);
+    }
+
+    fn delete_extraneous(&mut self, entries: &[Entry], deleted: Tell<'_>) {
+        if !self.may_delete {
+            return;
+        }
+        // By the bytes of the directory and of the name in it; the root is in no directory.
+        let parts = |path| Some((parent(path).as_os_str(), path.file_name()?));
+        let mut names: Vec<(&OsStr, &OsStr)> = entries.iter().map(Entry::relative).filter_map(parts).collect();
+        names.sort_unstable();
+        let mut listed = Vec::new();
+        for dir in entries.iter().filter(|entry| entry.contents_listed).map(Entry::relative) {
+            let first = names.partition_point(|(other, _)| *other < dir.as_os_str());
+            listed.clear();
+            listed.extend(names[first..].iter().take_while(|(other, _)| *other == dir).map(|(_, name)| *name));
+            self.delete_in(dir, &listed, deleted);
+        }
+    }
+
+    /// Deletes what stands in `dir` and is not among `listed`, all names that the source has there in the order of their
+    /// bytes; or notes it, if the options want that. Calls `deleted` for each that goes.
+    ///
+    /// Where it deletes it must come before anything is decided about what is listed: where a file system takes two names
+    /// for one, what is deleted under the one must not be taken to be there under the other.
+    pub fn delete_in(&mut self, dir: &Path, listed: &[&OsStr], deleted: Tell<'_>) {
+        // In what is new there is nothing but what is ours.
+        if !self.may_delete || self.empty.contains(dir) {
+            return;
+        }
+        if let Err(error) = self.try_delete_in(dir, listed, deleted) {
+            self.monitor.failed("read directory", &self.path_of(dir), &error);
+        }
+    }
+
+    fn try_delete_in(&mut self, dir: &Path, listed: &[&OsStr], deleted: Tell<'_>) -> io::Result<()> {
         let Some(tree) = self.tree.as_ref().map(Tree::try_clone).transpose()? else { return Ok(()) };
-        let found = match names(&tree, dir) {
+        let items = match self.list(&tree, dir) {
             // It is not there, or something else is: nothing in it needs to go.
             Err(error) if is_no_dir(&error) => return Ok(()),
-            found => found?,
+            items => items?,
         };
-        for path in found {
-            if listed.contains(path.as_path()) {
+        let is_late = self.options.delete.is_some_and(DeleteTime::is_late);
+        let mut extra: Vec<PathBuf> = items
+            .iter()
+            .filter(|item| listed.binary_search(&item.name.as_os_str()).is_err())
+            .map(|item| child(dir, &item.name))
+            .collect();
+        if is_late {
+            drop_folded(&tree, dir, listed, &items, &mut extra)?;
+        }
+        for path in extra {
+            let Some(is_dir) = self.may_go(&tree, &path)? else { continue };
+            if is_late {
+                self.noted.push(path);
                 continue;
             }
-            let Some(entry) = tree.lstat(&path)? else { continue };
-            if self.protects(&path, entry.is_dir()) {
-                continue;
-            }
-            let result = self.note_before(&tree, dir).and_then(|()| self.make_writable(&tree, dir)).and_then(|()| {
-                match entry.is_dir() {
-                    true => self.delete_dir(&tree, &path, deleted),
-                    false => self.delete_one(&tree, &path, false, deleted),
-                }
-            });
-            if let Err(error) = result {
-                self.monitor.failed("delete", &self.path_of(&path), &error);
-                self.counters.failed += 1;
-            }
+            let ready = self.note_before(&tree, dir).and_then(|()| self.make_writable(&tree, dir));
+            let result = ready.and_then(|()| self.remove(&tree, &path, is_dir, deleted));
+            self.check_removal(&path, result);
         }
         Ok(())
+    }
+
+    /// What stands in a directory, one of ours that is closed to us included.
+    fn list(&mut self, tree: &Tree, dir: &Path) -> io::Result<Vec<DirItem>> {
+        match tree.read_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !self.options.dry_run => {
+                self.note_before(tree, dir)?;
+                self.make_writable(tree, dir).map_err(|_| error)?;
+                tree.read_dir(dir)
+            }
+            items => items,
+        }
+    }
+
+    /// Whether what stands at `path` may be deleted, and then whether it is a directory.
+    fn may_go(&self, tree: &Tree, path: &Path) -> io::Result<Option<bool>> {
+        let is_dir = tree.lstat(path)?.map(|entry| entry.is_dir());
+        Ok(is_dir.filter(|is_dir| !self.protects(path, *is_dir)))
+    }
+
+    fn check_removal(&mut self, path: &Path, result: io::Result<()>) {
+        if let Err(error) = result {
+            self.monitor.failed("delete", &self.path_of(path), &error);
+            self.counters.failed += 1;
+        }
+    }
+
+    /// Notes that some file of the source could not be read after it had been listed: what `--delete-after` would delete
+    /// then stays, as in rsync. One that has vanished is no such file.
+    pub fn source_failed(&mut self) {
+        self.source_failed = true;
+    }
+
+    /// Ends the deletions: deletes what [`Destination::delete_in`] has noted, and says what `--max-delete` has kept. To be
+    /// called once, after everything else; directories keep the times and modes that they have been given by then.
+    pub fn delete_noted(&mut self, deleted: Tell<'_>) {
+        let noted = std::mem::take(&mut self.noted);
+        if self.source_failed && self.options.delete == Some(DeleteTime::After) && !noted.is_empty() {
+            let text = "some of the source could not be read: nothing is deleted (--delete-after)";
+            self.monitor.warn(ExitCode::Partial, text);
+        } else {
+            for paths in noted.chunk_by(|one, other| parent(one) == parent(other)) {
+                if let Err(error) = self.delete_paths(parent(&paths[0]), paths, deleted) {
+                    self.monitor.failed("delete in", &self.path_of(parent(&paths[0])), &error);
+                    self.counters.failed += 1;
+                }
+            }
+        }
+        if self.limited > 0 {
+            let text = format!("deletions stopped due to the --max-delete limit ({} skipped)", self.limited);
+            self.monitor.warn(ExitCode::MaxDelete, &text);
+        }
+    }
+
+    /// Deletes `paths`, which are in `dir`, and leaves that looking as before.
+    fn delete_paths(&mut self, dir: &Path, paths: &[PathBuf], deleted: Tell<'_>) -> io::Result<()> {
+        let Some(tree) = self.tree.as_ref().map(Tree::try_clone).transpose()? else { return Ok(()) };
+        let Some(before) = tree.lstat(dir)?.filter(Entry::is_dir) else { return Ok(()) };
+        self.open_to_empty(&tree, dir)?;
+        for path in paths {
+            let result = match self.may_go(&tree, path) {
+                Ok(Some(is_dir)) => self.remove(&tree, path, is_dir, deleted),
+                gone => gone.map(drop),
+            };
+            self.check_removal(path, result);
+        }
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let keep = Keep { perms: true, times: self.options.times, owner: false, group: false };
+        metadata::apply(&tree, dir, &before, &keep, tree.lstat(dir)?.as_ref())
     }
 
     /// Keeps what a directory was like before anything was deleted in it: that is what its entry is compared with.
@@ -82,134 +186,35 @@ impl Destination {
         self.note_closed(dir, existing.as_ref()).and_then(|()| self.open_up(dir)).map_err(|(_, error)| error)
     }
 
-    /// Deletes a directory with all that no rule protects. What was kept keeps the directories above it.
-    fn delete_dir(&mut self, tree: &Tree, dir: &Path, deleted: &mut dyn FnMut(Deleted)) -> io::Result<()> {
-        if !self.protects_nothing() {
-            return match self.delete_contents(tree, dir, deleted)? {
-                true => self.delete_one(tree, dir, true, deleted),
-                false => Ok(()),
-            };
-        }
-        let (gone, result) = remove_tree(tree, dir);
-        self.touch(dir);
-        for (path, is_dir) in gone {
-            self.told(path, is_dir, deleted);
-        }
-        result
-    }
-
-    /// What was deleted to make way since this was last asked for.
-    pub fn take_cleared(&mut self) -> Vec<Deleted> {
-        std::mem::take(&mut self.cleared)
-    }
-
-    /// Removes a directory that something else is to take the place of, with `--delete` what is in it first. That is told
-    /// (see [`Destination::take_cleared`]); the directory is not, for its name stays.
-    ///
-    /// # Errors
-    /// `DirectoryNotEmpty` where something is in it that may not go.
-    pub(super) fn clear_dir(&mut self, dir: &Path) -> io::Result<()> {
-        let Some(tree) = self.tree.as_ref().map(Tree::try_clone).transpose()? else { return Ok(()) };
-        let mut cleared = Vec::new();
-        let result = self.try_clear_dir(&tree, dir, &mut |deleted| cleared.push(deleted));
-        self.cleared.append(&mut cleared);
-        result
-    }
-
-    fn try_clear_dir(&mut self, tree: &Tree, dir: &Path, deleted: &mut dyn FnMut(Deleted)) -> io::Result<()> {
-        if self.may_delete && self.protects_nothing() {
-            let (gone, result) = remove_tree(tree, dir);
-            for (path, is_dir) in gone.into_iter().filter(|(path, _)| path != dir) {
-                self.told(path, is_dir, deleted);
-            }
-            return result;
-        }
-        let empties =
-            if self.may_delete { self.delete_contents(tree, dir, deleted)? } else { names(tree, dir)?.is_empty() };
-        match empties {
-            false => Err(io::ErrorKind::DirectoryNotEmpty.into()),
-            true if self.options.dry_run => Ok(()),
-            true => tree.remove_dir(dir),
-        }
-    }
-
-    /// Whether a tree can be removed as it is, without a question about each name.
-    fn protects_nothing(&self) -> bool {
-        self.filter.is_empty() && !self.options.dry_run && !self.options.partial
-    }
-
-    /// The careful way: depth first with a stack of its own, asking the filter about each name. Tells whether all went.
-    fn delete_contents(&mut self, tree: &Tree, dir: &Path, deleted: &mut dyn FnMut(Deleted)) -> io::Result<bool> {
-        let mut found = vec![(dir.to_path_buf(), true)];
-        let mut next = 0;
-        let mut kept: HashSet<PathBuf> = HashSet::new();
-        while let Some((path, is_dir)) = found.get(next).cloned() {
-            next += 1;
-            if !is_dir {
-                continue;
-            }
-            self.open_to_empty(tree, &path)?;
-            for path in names(tree, &path)? {
-                let is_dir = tree.lstat(&path)?.is_some_and(|entry| entry.is_dir());
-                if self.protects_within(&path, is_dir) {
-                    kept.extend(path.ancestors().map(Path::to_path_buf));
-                } else {
-                    found.push((path, is_dir));
-                }
-            }
-        }
-        let mut result = Ok(!kept.contains(dir));
-        for (path, is_dir) in found.drain(1..).rev().filter(|(path, _)| !kept.contains(path)) {
-            let gone = self.delete_one(tree, &path, is_dir, deleted);
-            result = result.and_then(|all| gone.map(|()| all));
-        }
-        result
-    }
-
-    /// Lets us look into a directory of ours that is to go, and delete in it.
-    fn open_to_empty(&self, tree: &Tree, dir: &Path) -> io::Result<()> {
-        if self.is_root || self.options.dry_run {
-            return Ok(());
-        }
-        let Some(existing) = tree.lstat(dir)? else { return Ok(()) };
-        let opened = Entry { mode: existing.mode | WORKING_DIR_MODE, ..existing.clone() };
-        let keep = Keep { perms: true, ..Keep::default() };
-        metadata::apply(tree, dir, &opened, &keep, Some(&existing))
-    }
-
-    fn delete_one(
-        &mut self,
-        tree: &Tree,
-        path: &Path,
-        is_dir: bool,
-        deleted: &mut dyn FnMut(Deleted),
-    ) -> io::Result<()> {
-        if !self.options.dry_run {
-            if is_dir { tree.remove_dir(path) } else { tree.remove_file(path) }?;
-            self.touch(path);
-        }
-        self.told(path.to_path_buf(), is_dir, deleted);
-        Ok(())
-    }
-
-    fn told(&mut self, path: PathBuf, is_dir: bool, deleted: &mut dyn FnMut(Deleted)) {
-        self.counters.deleted += 1;
-        self.monitor.event(&Event::Deleted { path: &path, is_dir });
-        deleted(Deleted { path, is_dir });
-    }
-
-    fn is_kept_partial(&self, path: &Path) -> bool {
+    pub(super) fn is_kept_partial(&self, path: &Path) -> bool {
         self.options.partial && path.file_name().is_some_and(is_partial_name)
-    }
-
-    /// Whether something in a directory that is being deleted stays: perishable rules do not count there.
-    fn protects_within(&self, path: &Path, is_dir: bool) -> bool {
-        self.is_kept_partial(path) || self.filter.verdict_when_deleting(path, is_dir) == Verdict::Excluded
     }
 
     fn protects(&self, path: &Path, is_dir: bool) -> bool {
         self.is_kept_partial(path) || self.filter.verdict(Side::Receiver, path, is_dir) == Verdict::Excluded
     }
+}
+
+/// Takes out of `extra` what the file system takes for a listed name that is not among the `items` of the directory: it
+/// becomes that name's, and would be deleted with the new contents under it.
+fn drop_folded(
+    tree: &Tree,
+    dir: &Path,
+    listed: &[&OsStr],
+    items: &[DirItem],
+    extra: &mut Vec<PathBuf>,
+) -> io::Result<()> {
+    let is_there = |name: &OsStr| items.binary_search_by(|item| item.name.as_os_str().cmp(name)).is_ok();
+    for name in listed.iter().filter(|name| !is_there(name)) {
+        if extra.is_empty() {
+            break;
+        }
+        let twin = child(dir, name);
+        if tree.lstat(&twin)?.is_some() {
+            extra.retain(|path| tree.same_file(path, &twin).is_ok_and(|same| !same));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a directory could not be listed because there is none.
@@ -218,16 +223,7 @@ fn is_no_dir(error: &io::Error) -> bool {
     is_link || matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Removes a tree; what went, children first, and how it ended.
-fn remove_tree(tree: &Tree, dir: &Path) -> (Vec<(PathBuf, bool)>, io::Result<()>) {
-    let mut gone = Vec::new();
-    let result = tree.remove_tree(dir, &mut |path, is_dir| gone.push((path.to_path_buf(), is_dir)));
-    (gone, result)
-}
-
-/// The paths of what a directory holds.
-fn names(tree: &Tree, dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let at_root = dir == Path::new(".");
-    let items = tree.read_dir(dir)?;
-    Ok(items.into_iter().map(|item| if at_root { item.name.into() } else { dir.join(item.name) }).collect())
+/// The path of `name` in `dir`.
+pub(super) fn child(dir: &Path, name: &OsStr) -> PathBuf {
+    if dir == Path::new(".") { PathBuf::from(OsString::from(name)) } else { dir.join(name) }
 }

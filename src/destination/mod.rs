@@ -30,9 +30,13 @@ pub mod delete;
 pub mod draft;
 pub mod incoming;
 mod links;
+mod remove;
+#[cfg(test)]
+mod tests;
 
 use attributes::WORKING_DIR_MODE;
 use links::Leader;
+use remove::Tell;
 
 /// What was tried and how it failed, before the path is added.
 type Attempt<T> = std::result::Result<T, (&'static str, io::Error)>;
@@ -69,6 +73,12 @@ pub struct Destination {
     leaders: HashMap<u32, Leader>,
     /// Whether things may be deleted: asked for, and the list is all of the source.
     may_delete: bool,
+    /// Whether a listed file of the source could not be read.
+    source_failed: bool,
+    /// What is to be deleted at the end; what is in one directory follows one another.
+    noted: Vec<PathBuf>,
+    /// Entries that `--max-delete` has kept.
+    limited: u64,
     /// What was deleted to make way, and has not been told yet.
     cleared: Vec<Deleted>,
     /// Entries of the list that are named like what `--partial` keeps: they are files like any other.
@@ -113,7 +123,10 @@ impl Destination {
             before: HashMap::new(),
             modes: HashMap::new(),
             leaders: HashMap::new(),
-            may_delete: options.delete && complete,
+            may_delete: options.delete.is_some() && complete,
+            source_failed: false,
+            noted: Vec::new(),
+            limited: 0,
             cleared: Vec::new(),
             listed_partials: entries
                 .iter()
@@ -122,7 +135,7 @@ impl Destination {
                 .map(Path::to_path_buf)
                 .collect(),
         };
-        if options.delete && !complete {
+        if options.delete.is_some() && !complete {
             monitor.warn(ExitCode::Partial, "the source could not be read completely: nothing is deleted");
         }
         destination.open_root(!entries.is_empty() || location::copies_contents(path))?;
@@ -379,18 +392,18 @@ impl Destination {
         }
     }
 
-    /// Makes the hard links and brings the directories' attributes into line, after all contents: children first.
-    pub fn finish(&mut self, entries: &[Entry], decisions: &[Decision]) {
-        if self.options.dry_run {
-            return;
-        }
+    /// What comes after all contents: makes the hard links, deletes what was to stay until now (and calls `deleted` for
+    /// each), and brings the directories' attributes into line, children first.
+    pub fn finish(&mut self, entries: &[Entry], decisions: &[Decision], deleted: Tell<'_>) {
+        let wet = !self.options.dry_run;
         for (entry, decision) in entries.iter().zip(decisions) {
-            if decision.action == Action::HardLink {
+            if wet && decision.action == Action::HardLink {
                 self.link(entry, *decision);
             }
         }
+        self.delete_late(entries, deleted);
         for (entry, decision) in entries.iter().zip(decisions).rev() {
-            if entry.is_dir() {
+            if wet && entry.is_dir() {
                 self.finish_dir(entry, *decision);
             }
         }

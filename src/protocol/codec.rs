@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut};
 
 use crate::error::{Error, Result};
-use crate::options::Options;
+use crate::options::{DeleteTime, Options};
 use crate::tree::entry::{Digest, Entry, Kind, Seldom, Timestamp};
 use crate::tree::paths::Paths;
 
@@ -272,7 +272,7 @@ fn skip_extensions(reader: &mut Reader<'_>) -> Result<()> {
 }
 
 /// The boolean options in the order of their bits on the wire.
-fn flags(options: &mut Options) -> [&mut bool; 25] {
+fn flags(options: &mut Options) -> [&mut bool; 24] {
     [
         &mut options.recursive,
         &mut options.links,
@@ -292,7 +292,6 @@ fn flags(options: &mut Options) -> [&mut bool; 25] {
         &mut options.size_only,
         &mut options.existing,
         &mut options.ignore_existing,
-        &mut options.delete,
         &mut options.sparse,
         &mut options.inplace,
         &mut options.partial,
@@ -302,12 +301,21 @@ fn flags(options: &mut Options) -> [&mut bool; 25] {
     ]
 }
 
-/// Appends the options of a session: a bit for each flag, the timeout in milliseconds (0: none), the filter rules.
+/// The number of a time of deletion on the wire; 0: nothing is deleted.
+const DELETE_TIMES: [Option<DeleteTime>; 5] =
+    [None, Some(DeleteTime::Before), Some(DeleteTime::During), Some(DeleteTime::Delay), Some(DeleteTime::After)];
+/// On the wire, no limit to deletions.
+const NO_LIMIT: u64 = u64::MAX;
+
+/// Appends the options of a session: a bit for each flag, when and how much is deleted, the timeout in milliseconds
+/// (0: none), the filter rules.
 pub fn put_options(out: &mut Vec<u8>, options: &Options) {
     let mut options = options.clone();
     let bits =
         flags(&mut options).iter().enumerate().fold(0u64, |bits, (place, flag)| bits | (u64::from(**flag) << place));
     out.put_u64(bits);
+    out.put_u8(DELETE_TIMES.iter().position(|time| *time == options.delete).unwrap_or_default() as u8);
+    out.put_u64(options.max_delete.unwrap_or(NO_LIMIT));
     out.put_u64(options.timeout.map_or(0, |timeout| timeout.as_millis() as u64));
     out.put_u32(options.filters.len() as u32);
     for rule in &options.filters {
@@ -318,7 +326,8 @@ pub fn put_options(out: &mut Vec<u8>, options: &Options) {
 /// Reads the options of a session.
 ///
 /// # Errors
-/// A flag that this version does not know: to ignore it would be to do something else than was asked.
+/// A flag or a time of deletion that this version does not know: to ignore it would be to do something else than was
+/// asked.
 pub fn options(reader: &mut Reader<'_>) -> Result<Options> {
     let mut options = Options::default();
     let bits = reader.u64()?;
@@ -330,6 +339,11 @@ pub fn options(reader: &mut Reader<'_>) -> Result<Options> {
     if bits & !known != 0 {
         return Err(Error::Stream(format!("unknown options {:#x}", bits & !known)));
     }
+    let time = reader.u8()?;
+    options.delete = *DELETE_TIMES
+        .get(usize::from(time))
+        .ok_or_else(|| Error::Stream(format!("an unknown time {time} of deletion")))?;
+    options.max_delete = Some(reader.u64()?).filter(|max| *max != NO_LIMIT);
     options.timeout = match reader.u64()? {
         0 => None,
         millis => Some(Duration::from_millis(millis)),
@@ -360,7 +374,7 @@ mod tests {
 
     #[test]
     fn every_option_survives_the_wire_alone() {
-        for place in 0..25 {
+        for place in 0..24 {
             let mut sent = Options { filters: vec![b"- *.o".to_vec()], ..Options::default() };
             *flags(&mut sent)[place] = true;
             sent.timeout = Some(Duration::from_millis(1500));
@@ -375,6 +389,26 @@ mod tests {
         let mut bytes = Vec::new();
         put_options(&mut bytes, &Options::default());
         bytes[0] = 0x80;
+        assert!(options(&mut Reader::new(&bytes)).is_err());
+    }
+
+    #[test]
+    fn when_and_how_much_is_deleted_survives_the_wire() {
+        for delete in DELETE_TIMES {
+            for max_delete in [None, Some(0), Some(1 << 40)] {
+                let sent = Options { delete, max_delete, ..Options::default() };
+                let mut bytes = Vec::new();
+                put_options(&mut bytes, &sent);
+                assert_eq!(options(&mut Reader::new(&bytes)).unwrap(), sent);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_time_of_deletion_is_refused() {
+        let mut bytes = Vec::new();
+        put_options(&mut bytes, &Options::default());
+        bytes[8] = DELETE_TIMES.len() as u8;
         assert!(options(&mut Reader::new(&bytes)).is_err());
     }
 }

@@ -14,7 +14,7 @@ use super::message::*;
 use super::payload::Payload;
 use crate::delta::Block;
 use crate::error::ExitCode;
-use crate::options::Options;
+use crate::options::{DeleteTime, Options};
 use crate::plan::{Action, Changes, Decision};
 use crate::tree::entry::{Entry, Kind, Seldom, Timestamp};
 use crate::tree::paths::Paths;
@@ -72,7 +72,12 @@ fn message() -> impl Strategy<Value = Message> {
                 role: Role::Receiver,
                 seed,
                 echo,
-                options: Options { delete: true, filters, ..Options::default() },
+                options: Options {
+                    delete: Some(DeleteTime::Delay),
+                    max_delete: Some(seed),
+                    filters,
+                    ..Options::default()
+                },
                 paths,
             })
         ),

@@ -48,7 +48,9 @@ pub fn run(session: &mut Session, paths: &[Vec<u8>], filter: Filter) -> Result<(
     let listed = Instant::now();
     let mut destination =
         Destination::open(path, (&entries, complete), &session.options, filter, session.seed, &session.monitor)?;
-    delete(session, &mut destination, &entries)?;
+    let mut teller = Teller::new(session);
+    destination.delete_early(&entries, &mut |deleted| teller.tell(deleted));
+    teller.finish()?;
     let decisions: Vec<Decision> = entries.iter().map(|entry| destination.prepare(entry)).collect();
     let mut teller = Teller::new(session);
     destination.take_cleared().into_iter().for_each(|deleted| teller.tell(deleted));
@@ -60,7 +62,9 @@ pub fn run(session: &mut Session, paths: &[Vec<u8>], filter: Filter) -> Result<(
     let theirs = receiver.receive()?;
     let received = Instant::now();
     let mut destination = receiver.destination;
-    destination.finish(&entries, &decisions);
+    let mut teller = Teller::new(session);
+    destination.finish(&entries, &decisions, &mut |deleted| teller.tell(deleted));
+    teller.finish()?;
     let mut counters = destination.counters;
     counters.stages_us[1] = (listed - begun).as_micros() as u64;
     counters.stages_us[2] = (decided - listed).as_micros() as u64;
@@ -73,13 +77,6 @@ pub fn run(session: &mut Session, paths: &[Vec<u8>], filter: Filter) -> Result<(
         session.outbox.send(Message::SessionEnd(counters))?;
     }
     Ok((counters, Some(theirs)))
-}
-
-/// Deletes what the list does not have; a server tells its client.
-fn delete(session: &mut Session, destination: &mut Destination, entries: &[Entry]) -> Result<()> {
-    let mut teller = Teller::new(session);
-    destination.delete_extraneous(entries, &mut |deleted| teller.tell(deleted));
-    teller.finish()
 }
 
 /// Tells a client what was deleted, many at a time.
@@ -402,6 +399,9 @@ impl<'a> Receiver<'a> {
             if let Some(incoming) = current.incoming {
                 incoming.abandon();
             }
+        }
+        if done.status != Status::Vanished {
+            self.destination.source_failed();
         }
         self.bases.remove(&done.index);
         self.settle(done.index, Status::Failed);

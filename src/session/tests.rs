@@ -11,6 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::options::DeleteTime;
 use crate::phases;
 use crate::transport::memory;
 
@@ -112,7 +113,7 @@ fn every_kind_of_session_ends_over_a_link_of_4_kib_and_50_ms() {
             assert_eq!(trees.read("large"), large);
             assert!(outcome.ours.matched > 290_000, "{:?}", outcome.ours);
             fs::remove_file(trees.dir.path().join("source/d1/f1")).expect("removed");
-            trees.options.delete = true;
+            trees.options.delete = Some(DeleteTime::During);
             trees.sync(role, narrow);
             assert!(!trees.dir.path().join("destination/d1/f1").exists());
         }

@@ -1,0 +1,161 @@
+//! Removing what is to be deleted or stands in the way, directories with their contents, as far as no filter rule
+//! protects it and `--max-delete` lets it.
+//!
+//! Whether something is to go is not decided here, only what in it stays.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Destination;
+use super::attributes::WORKING_DIR_MODE;
+use super::delete::child;
+use crate::events::Event;
+use crate::filter::Verdict;
+use crate::protocol::message::Deleted;
+use crate::tree::dir::Tree;
+use crate::tree::entry::Entry;
+use crate::tree::metadata::{self, Keep};
+
+/// Told of each entry that was deleted, or in a dry run would be.
+pub type Tell<'a> = &'a mut dyn FnMut(Deleted);
+
+impl Destination {
+    /// Removes what stands at `path`. Of a directory what is protected stays, and keeps the directories above it.
+    pub(super) fn remove(&mut self, tree: &Tree, path: &Path, is_dir: bool, deleted: Tell<'_>) -> io::Result<()> {
+        if is_dir && self.protects_nothing() {
+            let (gone, result) = remove_tree(tree, path);
+            self.touch(path);
+            for (path, is_dir) in gone {
+                self.told(path, is_dir, deleted);
+            }
+            return result;
+        }
+        if is_dir && !self.remove_contents(tree, path, deleted)? {
+            return Ok(());
+        }
+        self.remove_one(tree, path, is_dir, deleted)
+    }
+
+    /// What was deleted to make way since this was last asked for.
+    pub fn take_cleared(&mut self) -> Vec<Deleted> {
+        std::mem::take(&mut self.cleared)
+    }
+
+    /// Removes a directory that something else is to take the place of, with `--delete` what is in it first. That is told
+    /// (see [`Destination::take_cleared`]); the directory is not, for its name stays.
+    ///
+    /// # Errors
+    /// `DirectoryNotEmpty` where something is in it that may not go.
+    pub(super) fn clear_dir(&mut self, dir: &Path) -> io::Result<()> {
+        let Some(tree) = self.tree.as_ref().map(Tree::try_clone).transpose()? else { return Ok(()) };
+        let mut cleared = Vec::new();
+        let result = self.try_clear_dir(&tree, dir, &mut |deleted| cleared.push(deleted));
+        self.cleared.append(&mut cleared);
+        result
+    }
+
+    fn try_clear_dir(&mut self, tree: &Tree, dir: &Path, deleted: Tell<'_>) -> io::Result<()> {
+        if self.may_delete && self.protects_nothing() {
+            let (gone, result) = remove_tree(tree, dir);
+            for (path, is_dir) in gone.into_iter().filter(|(path, _)| path != dir) {
+                self.told(path, is_dir, deleted);
+            }
+            return result;
+        }
+        let limited = self.limited;
+        let empties = match self.may_delete {
+            true => self.remove_contents(tree, dir, deleted)? && self.limited == limited,
+            false => names(tree, dir)?.is_empty(),
+        };
+        match empties {
+            false => Err(io::ErrorKind::DirectoryNotEmpty.into()),
+            true if self.options.dry_run => Ok(()),
+            true => tree.remove_dir(dir),
+        }
+    }
+
+    /// Whether a tree can be removed as it is, without a question about each name.
+    fn protects_nothing(&self) -> bool {
+        let asks = self.options.dry_run || self.options.partial || self.options.max_delete.is_some();
+        self.filter.is_empty() && !asks
+    }
+
+    /// The careful way: depth first with a stack of its own, asking the filter about each name. Tells whether the filter
+    /// lets all of it go.
+    fn remove_contents(&mut self, tree: &Tree, dir: &Path, deleted: Tell<'_>) -> io::Result<bool> {
+        let mut found = vec![(dir.to_path_buf(), true)];
+        let mut next = 0;
+        let mut kept: HashSet<PathBuf> = HashSet::new();
+        while let Some((path, is_dir)) = found.get(next).cloned() {
+            next += 1;
+            if !is_dir {
+                continue;
+            }
+            self.open_to_empty(tree, &path)?;
+            for path in names(tree, &path)? {
+                let is_dir = tree.lstat(&path)?.is_some_and(|entry| entry.is_dir());
+                if self.protects_within(&path, is_dir) {
+                    kept.extend(path.ancestors().map(Path::to_path_buf));
+                } else {
+                    found.push((path, is_dir));
+                }
+            }
+        }
+        let mut result = Ok(!kept.contains(dir));
+        for (path, is_dir) in found.drain(1..).rev().filter(|(path, _)| !kept.contains(path)) {
+            let gone = self.remove_one(tree, &path, is_dir, deleted);
+            result = result.and_then(|all| gone.map(|()| all));
+        }
+        result
+    }
+
+    /// Lets us look into a directory of ours in which something is to go, and delete in it.
+    pub(super) fn open_to_empty(&self, tree: &Tree, dir: &Path) -> io::Result<()> {
+        if self.is_root || self.options.dry_run {
+            return Ok(());
+        }
+        let Some(existing) = tree.lstat(dir)? else { return Ok(()) };
+        let opened = Entry { mode: existing.mode | WORKING_DIR_MODE, ..existing.clone() };
+        let keep = Keep { perms: true, ..Keep::default() };
+        metadata::apply(tree, dir, &opened, &keep, Some(&existing))
+    }
+
+    /// Removes a file or an empty directory, if the limit lets it. What it keeps keeps the directories above it too: no
+    /// more is deleted from then on.
+    fn remove_one(&mut self, tree: &Tree, path: &Path, is_dir: bool, deleted: Tell<'_>) -> io::Result<()> {
+        if self.options.max_delete.is_some_and(|max| self.counters.deleted >= max) {
+            self.limited += 1;
+            return Ok(());
+        }
+        if !self.options.dry_run {
+            if is_dir { tree.remove_dir(path) } else { tree.remove_file(path) }?;
+            self.touch(path);
+        }
+        self.told(path.to_path_buf(), is_dir, deleted);
+        Ok(())
+    }
+
+    fn told(&mut self, path: PathBuf, is_dir: bool, deleted: Tell<'_>) {
+        self.counters.deleted += 1;
+        self.monitor.event(&Event::Deleted { path: &path, is_dir });
+        deleted(Deleted { path, is_dir });
+    }
+
+    /// Whether something in a directory that is being deleted stays: perishable rules do not count there.
+    fn protects_within(&self, path: &Path, is_dir: bool) -> bool {
+        self.is_kept_partial(path) || self.filter.verdict_when_deleting(path, is_dir) == Verdict::Excluded
+    }
+}
+
+/// Removes a tree; what went, children first, and how it ended.
+fn remove_tree(tree: &Tree, dir: &Path) -> (Vec<(PathBuf, bool)>, io::Result<()>) {
+    let mut gone = Vec::new();
+    let result = tree.remove_tree(dir, &mut |path, is_dir| gone.push((path.to_path_buf(), is_dir)));
+    (gone, result)
+}
+
+/// The paths of what a directory holds.
+fn names(tree: &Tree, dir: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(tree.read_dir(dir)?.iter().map(|item| child(dir, &item.name)).collect())
+}

@@ -1,0 +1,192 @@
+//! Deletion as a session uses it, a directory at a time, and what only shows where the destination changes meanwhile.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+
+use super::Destination;
+use crate::error::ExitCode;
+use crate::events::{Event, Events, Monitor};
+use crate::filter::Filter;
+use crate::options::{DeleteTime, Options};
+use crate::plan::Decision;
+use crate::protocol::message::Deleted;
+use crate::source::Source;
+
+/// Hears warnings.
+#[derive(Clone, Default)]
+struct Ears(Arc<Mutex<Vec<String>>>);
+
+impl Events for Ears {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Warning { text, .. } = event {
+            self.0.lock().unwrap().push((*text).to_owned());
+        }
+    }
+}
+
+/// A source with `dir/kept`, a destination that also has `dir/extra` and `other/a`, `other/b`.
+struct Place {
+    dir: TempDir,
+    monitor: Arc<Monitor>,
+    ears: Ears,
+    source: Source,
+    destination: Destination,
+}
+
+fn options(delete: DeleteTime) -> Options {
+    Options { recursive: true, perms: true, times: true, delete: Some(delete), ..Options::default() }
+}
+
+impl Place {
+    fn new(options: &Options) -> Place {
+        let dir = TempDir::new().unwrap();
+        for file in ["source/dir/kept", "destination/dir/kept", "destination/dir/extra"] {
+            write(&dir.path().join(file));
+        }
+        write(&dir.path().join("destination/other/a"));
+        write(&dir.path().join("destination/other/b"));
+        let ears = Ears::default();
+        let monitor = Arc::new(Monitor::new(Box::new(ears.clone())));
+        let path = dir.path().join("source/").into_os_string().into_encoded_bytes();
+        let source = Source::scan(&[path], options, &Filter::default(), 1, &monitor);
+        let list = (&source.entries[..], source.complete);
+        let destination =
+            Destination::open(&dir.path().join("destination"), list, options, Filter::default(), 1, &monitor).unwrap();
+        Place { dir, monitor, ears, source, destination }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("destination").join(name)
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let mut left = vec![self.path("")];
+        while let Some(dir) = left.pop() {
+            for item in fs::read_dir(dir).unwrap().flatten() {
+                let path = item.path();
+                if path.is_dir() {
+                    left.push(path.clone());
+                }
+                names.insert(path.strip_prefix(self.path("")).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+        names
+    }
+
+    /// The part of a sync before its contents come.
+    fn begin(&mut self) -> Vec<Decision> {
+        self.destination.delete_early(&self.source.entries, &mut |_| {});
+        self.source.entries.iter().map(|entry| self.destination.prepare(entry)).collect()
+    }
+
+    fn finish(&mut self, decisions: &[Decision]) {
+        self.destination.finish(&self.source.entries, decisions, &mut |_| {});
+    }
+}
+
+fn write(path: &Path) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, "contents").unwrap();
+}
+
+const SYNCED: [&str; 2] = ["dir", "dir/kept"];
+const ALL: [&str; 6] = ["dir", "dir/extra", "dir/kept", "other", "other/a", "other/b"];
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn before_and_during_delete_before_anything_is_decided_and_the_others_at_the_end() {
+    for time in [DeleteTime::Before, DeleteTime::During, DeleteTime::Delay, DeleteTime::After] {
+        let mut place = Place::new(&options(time));
+        let decisions = place.begin();
+        assert_eq!(place.names(), set(if time.is_late() { &ALL } else { &SYNCED }), "{time:?}");
+        place.finish(&decisions);
+        assert_eq!(place.names(), set(&SYNCED), "{time:?}");
+    }
+}
+
+#[test]
+fn what_appears_meanwhile_is_deleted_by_after_and_not_by_delay() {
+    for (time, stays) in [(DeleteTime::Delay, true), (DeleteTime::After, false)] {
+        let mut place = Place::new(&options(time));
+        let decisions = place.begin();
+        write(&place.path("dir/late"));
+        place.finish(&decisions);
+        assert_eq!(place.path("dir/late").exists(), stays, "{time:?}");
+    }
+}
+
+#[test]
+fn a_source_that_cannot_be_read_keeps_what_only_after_would_delete() {
+    for (time, stays) in [(DeleteTime::Delay, false), (DeleteTime::After, true)] {
+        let mut place = Place::new(&options(time));
+        let decisions = place.begin();
+        place.destination.source_failed();
+        place.finish(&decisions);
+        assert_eq!(place.path("dir/extra").exists(), stays, "{time:?}");
+        let warned = place.ears.0.lock().unwrap().iter().any(|text| text.contains("nothing is deleted"));
+        assert_eq!(warned, stays);
+    }
+}
+
+#[test]
+fn a_directory_is_deleted_in_by_its_listed_names_alone() {
+    let mut place = Place::new(&options(DeleteTime::During));
+    let mut deleted = Vec::new();
+    let tell = &mut |gone: Deleted| deleted.push(gone.path);
+    place.destination.delete_in(Path::new("other"), &[OsStr::new("a"), OsStr::new("c")], tell);
+    assert_eq!(deleted, [Path::new("other/b")]);
+    assert_eq!(place.names(), set(&["dir", "dir/extra", "dir/kept", "other", "other/a"]));
+}
+
+#[test]
+fn a_directory_that_is_not_there_has_nothing_to_delete() {
+    let mut place = Place::new(&options(DeleteTime::During));
+    for dir in ["missing", "dir/kept", "dir/kept/below"] {
+        place.destination.delete_in(Path::new(dir), &[], &mut |gone| panic!("{gone:?}"));
+    }
+    assert_eq!((place.names(), place.monitor.exit_code()), (set(&ALL), ExitCode::Ok));
+}
+
+#[test]
+fn what_is_deleted_last_leaves_its_directory_as_it_was() {
+    let mut place = Place::new(&options(DeleteTime::Delay));
+    let dir = place.path("dir");
+    let look = |dir: &Path| fs::metadata(dir).map(|dir| (dir.mtime(), dir.mtime_nsec(), dir.mode())).unwrap();
+    fs::File::open(&dir).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    let before = look(&dir);
+    place.destination.delete_in(Path::new("dir"), &[OsStr::new("kept")], &mut |_| {});
+    place.destination.delete_noted(&mut |_| {});
+    assert!(!place.path("dir/extra").exists());
+    assert_eq!(look(&dir), before);
+}
+
+#[test]
+fn the_limit_counts_every_entry_and_is_told_once_at_the_end() {
+    for time in [DeleteTime::Before, DeleteTime::During, DeleteTime::Delay, DeleteTime::After] {
+        for dry_run in [false, true] {
+            for (max, code) in [(0, ExitCode::MaxDelete), (3, ExitCode::MaxDelete), (4, ExitCode::Ok)] {
+                let options = Options { max_delete: Some(max), dry_run, ..options(time) };
+                let mut place = Place::new(&options);
+                let decisions = place.begin();
+                place.finish(&decisions);
+                assert_eq!(place.destination.counters.deleted, max);
+                let left = ALL.len() as u64 - if dry_run { 0 } else { max };
+                assert_eq!(place.names().len() as u64, left, "{time:?} {max}");
+                assert_eq!(place.monitor.exit_code(), code);
+                let warnings = place.ears.0.lock().unwrap();
+                let told = format!("deletions stopped due to the --max-delete limit ({} skipped)", 4 - max);
+                assert_eq!(warnings[..], if max < 4 { vec![told] } else { vec![] });
+            }
+        }
+    }
+}
