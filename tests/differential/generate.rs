@@ -66,8 +66,15 @@ fn options(rng: &mut Rng) -> Vec<String> {
     for option in ["--existing", "--ignore-existing"] {
         sometimes(14, option);
     }
-    for option in ["-H", "--numeric-ids", "--delete"] {
+    for option in ["-H", "--numeric-ids"] {
         sometimes(3, option);
+    }
+    let times = ["--delete", "--del", "--delete-before", "--delete-during", "--delete-delay", "--delete-after"];
+    for time in times {
+        sometimes(12, time);
+    }
+    for limit in ["--max-delete=0", "--max-delete=1", "--max-delete=3", "--max-delete=-1"] {
+        sometimes(24, limit);
     }
     sometimes(6, "--no-whole-file");
     sometimes(8, "-W");
@@ -87,6 +94,9 @@ fn options(rng: &mut Rng) -> Vec<String> {
     // type rsync removes that and makes nothing.
     let spares = options.iter().any(|option| matches!(*option, "-u" | "--size-only" | "--existing"));
     options.retain(|option| *option != "-H" || !spares);
+    // Two times of deletion are refused by both, which is for the tests that look at arguments.
+    let time = options.iter().copied().rfind(|option| times.contains(option));
+    options.retain(|option| !times.contains(option) || Some(*option) == time);
     options.into_iter().map(String::from).collect()
 }
 
@@ -325,7 +335,7 @@ impl Maker<'_> {
         let dirs = names(|node| *node == Node::Dir);
         match (self.rng.u8(..12), file) {
             (0, Some(file)) => (vec![file], "new name".into()),
-            (1, Some(file)) if !options.iter().any(|option| option.starts_with("--delete")) => {
+            (1, Some(file)) if !options.iter().any(|option| option.starts_with("--del")) => {
                 (vec![file], "destination/".into())
             }
             (2, _) => (vec!["source".into()], "destination".into()),

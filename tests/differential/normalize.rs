@@ -51,6 +51,11 @@ fn has(options: &[String], letter: char) -> bool {
 }
 
 impl Case {
+    /// Whether not all that the source does not have may be deleted.
+    pub fn is_limited(&self) -> bool {
+        self.options.iter().any(|option| option.starts_with("--max-delete"))
+    }
+
     /// Whether a path below the tool's directory held something of another type before.
     fn type_changed(&self, path: &Path, now: &Contents) -> bool {
         let Ok(path) = path.strip_prefix("destination") else { return false };
@@ -68,6 +73,15 @@ impl Case {
     }
 }
 
+/// What must be equal where `--max-delete` ends deletions: how many there were. Which they are is each tool's order.
+pub fn deletions_differ(ours: &Finished, theirs: &Finished) -> Option<String> {
+    let count = |finished: &Finished| {
+        finished.stdout.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"*deleting")).count()
+    };
+    let (ours, theirs) = (count(ours), count(theirs));
+    (ours != theirs).then(|| format!("{ours} deletions, rsync {theirs}"))
+}
+
 /// Lines of `-i` that only one of the two printed.
 pub fn differences(ours: &Finished, theirs: &Finished, case: &Case) -> Vec<String> {
     let (ours, theirs) = (lines(ours, case), lines(theirs, case));
@@ -79,12 +93,14 @@ pub fn differences(ours: &Finished, theirs: &Finished, case: &Case) -> Vec<Strin
 
 fn lines(finished: &Finished, case: &Case) -> BTreeSet<String> {
     let linked = case.linked_names();
+    let early = case.options.iter().any(|option| option == "--delete-before");
     let text = String::from_utf8_lossy(&finished.stdout).into_owned();
     let lines = text.lines().filter(|line| is_itemized(line));
     // Which name of a file is made and which become links to it is each tool's choice: the trees must agree, no more.
     lines
         .filter(|line| !linked.iter().any(|name| line[12..].split(" => ").any(|part| part.ends_with(name))))
         .map(direction)
+        .filter_map(|line| if early { without_dir_time(line) } else { Some(line) })
         .collect()
 }
 
@@ -111,4 +127,11 @@ fn is_itemized(line: &str) -> bool {
 /// rsync runs on one machine here, where everything is received; sy also pushes.
 fn direction(line: &str) -> String {
     line.strip_prefix('<').map_or_else(|| line.to_string(), |rest| format!(">{rest}"))
+}
+
+/// With `--delete-before` rsync itemizes the times that its own deletions have moved, and in a dry run does not. sy says
+/// what differed before it came.
+fn without_dir_time(line: String) -> Option<String> {
+    let line = if line.starts_with(".d..t") { line.replacen('t', ".", 1) } else { line };
+    (!line.starts_with(".d.........")).then_some(line)
 }
