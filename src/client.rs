@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::error::{Error, ExitCode, Result};
 use crate::events::Monitor;
 use crate::protocol::hello::Silence;
-use crate::session::{self, Outcome, Request};
+use crate::session::{self, Outcome, Prepared, Request};
 use crate::transport::ssh::{Remote, RemoteShell};
 use crate::tree::place;
 
@@ -22,15 +22,31 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// # Errors
 /// What kept the session from starting, or ended it early.
 pub async fn run(remote: &Remote, request: Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
+    let prepared = Prepared::new(request.clone(), monitor);
+    match connect(remote, prepared, monitor).await {
+        // It has said so to nobody but us: the list that it did not understand is sent again as it wants it.
+        Err(Silence::Older) => connect(remote, Prepared::whole(request), monitor).await.map_err(told),
+        other => other.map_err(told),
+    }
+}
+
+fn told(silence: Silence) -> Error {
+    match silence {
+        Silence::Error(error) => error,
+        Silence::Ended | Silence::Older => Error::Disconnected,
+    }
+}
+
+async fn connect(remote: &Remote, prepared: Prepared, monitor: &Arc<Monitor>) -> std::result::Result<Outcome, Silence> {
     let (mut shell, link) = RemoteShell::start(remote)?;
-    match session::client(link, request, monitor.clone()).await {
+    match session::client(link, prepared, monitor.clone()).await {
         Ok(outcome) => {
             // The other end has said all it had to say; its exit status would add nothing.
             shell.wait().await;
             Ok(outcome)
         }
-        Err(Silence::Ended) => Err(shell.explain().await),
-        Err(Silence::Error(error)) => Err(error),
+        Err(Silence::Ended) => Err(shell.explain().await.into()),
+        Err(silence) => Err(silence),
     }
 }
 

@@ -8,7 +8,7 @@
 //! | [`location`] | `PATH` and `[USER@]HOST:PATH`; what a trailing slash means |
 //! | [`client`], [`server`], [`local`] | the three ways in: a sync with another machine, its other end, a sync on one machine |
 //! | [`transport`] | links: the remote shell, standard input and output, memory |
-//! | [`session`] | one sync over one link: the roles, the file list, what is under way |
+//! | [`session`] | one sync over one link: the roles, the file list whole or in chunks, what is under way |
 //! | [`protocol`] | frames and messages; its head is the protocol's reference |
 //! | [`source`], [`filter`] | the trees that are sent, and what is left out of them |
 //! | [`plan`] | what is done about one entry |

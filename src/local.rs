@@ -13,15 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::destination::Destination;
 use crate::destination::draft::Draft;
+use crate::destination::{Destination, Outline};
 use crate::error::{Error, ExitCode, Result, is_full};
 use crate::events::Monitor;
 use crate::filter::Filter;
 use crate::options::Options;
 use crate::plan::Decision;
 use crate::protocol::hello::Silence;
-use crate::session::{self, Outcome, Request};
+use crate::session::{self, Outcome, Prepared, Request};
 use crate::source::{self, Source};
 use crate::transport::memory;
 use crate::tree::copy::copy_contents;
@@ -50,11 +50,12 @@ pub async fn run(request: Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
 
 async fn over_a_link(request: Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
     let (near, far) = memory::pair(LINK_BUFFER);
-    let (outcome, served) = tokio::join!(session::client(near, request, monitor.clone()), session::server(far));
+    let prepared = Prepared::new(request, monitor);
+    let (outcome, served) = tokio::join!(session::client(near, prepared, monitor.clone()), session::server(far));
     match outcome {
         Ok(outcome) => Ok(outcome),
         Err(Silence::Error(error)) => Err(error),
-        Err(Silence::Ended) => Err(served.err().unwrap_or(Error::Disconnected)),
+        Err(Silence::Ended | Silence::Older) => Err(served.err().unwrap_or(Error::Disconnected)),
     }
 }
 
@@ -67,7 +68,8 @@ fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
     monitor.progress.listed.store(true, Relaxed);
     let scanned = Instant::now();
     let path = Path::new(OsStr::from_bytes(&request.destination));
-    let mut destination = Destination::open(path, (&source.entries, source.complete), options, filter, seed, monitor)?;
+    let outline = Outline::of(&source.entries, source.complete, options);
+    let mut destination = Destination::open(path, outline, options, filter, seed, monitor)?;
     destination.delete_early(&source.entries, &mut |_| {});
     let decisions: Vec<Decision> = source.entries.iter().map(|entry| destination.prepare(entry)).collect();
     let decided = Instant::now();

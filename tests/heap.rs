@@ -13,7 +13,7 @@ use sy::events::{Event, Events, Monitor};
 use sy::options::Options;
 use sy::phases::{PHASES, State};
 use sy::protocol::message::Role;
-use sy::session::{self, Outcome, Request};
+use sy::session::{self, Outcome, Prepared, Request};
 use sy::transport::memory;
 use sy::tree::dir::Tree;
 use sy::tree::entry::Entry;
@@ -100,7 +100,10 @@ fn sync(dir: &Path) -> Outcome {
     runtime.block_on(async {
         let (near, far) = memory::pair(1 << 20);
         let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
-        let (outcome, served) = tokio::join!(session::client(near, request, monitor.clone()), session::server(far));
+        let (outcome, served) = tokio::join!(
+            session::client(near, Prepared::new(request, &monitor), monitor.clone()),
+            session::server(far)
+        );
         assert_eq!(served.expect("the server ends well"), ExitCode::Ok);
         outcome.expect("the client ends well")
     })

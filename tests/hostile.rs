@@ -163,11 +163,17 @@ fn a_receiver_refuses_what_is_unknown_or_out_of_turn() {
 }
 
 #[test]
-fn a_server_answers_at_once_so_that_its_client_learns_how_far_away_it_is() {
+fn a_server_answers_a_question_at_once_and_not_without_end() {
     for role in [Role::Sender, Role::Receiver] {
         let sandbox = sandbox();
         let mut server = Server::start(role, &sandbox.destination(), &archive());
-        assert!(matches!(server.wire.recv_any(), Message::Keepalive { .. }));
+        for question in 1..=100 {
+            server.wire.send(&Message::Keepalive { timestamp: question, echo: Some(0) });
+        }
+        for question in 1..=8 {
+            let answer = server.wire.recv_any();
+            assert!(matches!(answer, Message::Keepalive { echo: Some(echo), .. } if echo == question), "{answer:?}");
+        }
         server.end();
     }
 }
@@ -500,7 +506,7 @@ fn client(
 }
 
 fn await_start(wire: &mut Wire<fs::File, fs::File>) {
-    wire.greet();
+    wire.greet(0);
     assert!(matches!(wire.recv(), Some(Message::SessionStart(_))));
 }
 
@@ -551,13 +557,13 @@ fn a_peer_cannot_steer_the_users_terminal() {
 fn a_server_refuses_a_start_that_cannot_be() {
     for role in [0, 3, 255] {
         let mut server = Server::bare();
-        server.wire.greet();
+        server.wire.greet(0);
         server.wire.send_frame(code::SESSION_START, &[&[0; 8][..], &[role], &[0; 49]].concat());
         assert_eq!(server.end().0, 12);
     }
     let sandbox = sandbox();
     let mut server = Server::bare();
-    server.wire.greet();
+    server.wire.greet(0);
     server.wire.send(&list(vec![file_entry("a", 1)]));
     assert_eq!(server.end().0, 12);
     drop(sandbox);

@@ -3,6 +3,7 @@
 mod harness;
 
 mod basics;
+mod chunks;
 mod delete;
 mod differential;
 mod failures;

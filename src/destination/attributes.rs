@@ -87,7 +87,10 @@ impl Destination {
     }
 
     /// Gives a directory whose contents are in its attributes.
-    pub(super) fn finish_dir(&mut self, entry: &Entry, decision: Decision) {
+    pub fn finish_dir(&mut self, entry: &Entry, decision: Decision) {
+        if self.options.dry_run {
+            return;
+        }
         let place = &*self.place(entry);
         let made = decision.changes.contains(Changes::NEW);
         if (!made && !self.touched.contains(place)) || self.failed.contains(place) {

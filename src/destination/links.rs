@@ -61,7 +61,7 @@ impl Destination {
     }
 
     /// Makes an entry another name of its leader.
-    pub(super) fn link(&mut self, entry: &Entry, decision: Decision) {
+    pub fn link(&mut self, entry: &Entry, decision: Decision) {
         let place = self.place(entry);
         self.touch(&place);
         let (Some(tree), Some(leader)) = (&self.tree, self.leader(entry)) else { return };

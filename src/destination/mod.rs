@@ -41,6 +41,37 @@ use remove::Tell;
 /// What was tried and how it failed, before the path is added.
 type Attempt<T> = std::result::Result<T, (&'static str, io::Error)>;
 
+/// What has to be known of a list before any of it is dealt with.
+#[derive(Clone, Debug, Default)]
+pub struct Outline {
+    /// It has at most one entry, and no directory.
+    is_file: bool,
+    is_empty: bool,
+    /// It is all of the source, as far as is known.
+    is_complete: bool,
+    /// Its entries that are named like what `--partial` keeps.
+    partials: HashSet<PathBuf>,
+}
+
+impl Outline {
+    /// Of a list that is all here; `is_complete` says whether it is all of the source.
+    pub fn of(entries: &[Entry], is_complete: bool, options: &Options) -> Outline {
+        let is_file = entries.len() <= 1 && !entries.iter().any(Entry::is_dir);
+        let partials = entries.iter().filter(|entry| options.partial && is_named_partial(entry));
+        let partials = partials.map(|entry| entry.relative().to_path_buf()).collect();
+        Outline { is_file, is_empty: entries.is_empty(), is_complete, partials }
+    }
+
+    /// Of a list that will be of directories and what is in them.
+    pub fn directories() -> Outline {
+        Outline { is_complete: true, ..Outline::default() }
+    }
+}
+
+fn is_named_partial(entry: &Entry) -> bool {
+    entry.relative().file_name().is_some_and(is_partial_name)
+}
+
 /// A destination, opened.
 pub struct Destination {
     /// The tree; `None` in a dry run onto nothing.
@@ -86,9 +117,9 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Opens, and where missing makes, the destination `path` for a list that begins with `entries`.
+    /// Opens, and where missing makes, the destination `path` for the list that `outline` is of.
     ///
-    /// `complete` says whether the list is all of the source. As in rsync, the path names the directory that everything
+    /// As in rsync, the path names the directory that everything
     /// goes into, unless the list is a single file and no such directory exists: then it names the file.
     ///
     /// # Errors
@@ -96,14 +127,14 @@ impl Destination {
     /// or opened.
     pub fn open(
         path: &Path,
-        (entries, complete): (&[Entry], bool),
+        outline: Outline,
         options: &Options,
         filter: Filter,
         seed: u64,
         monitor: &Arc<Monitor>,
     ) -> Result<Destination> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let (root, rename) = Self::resolve(path, entries)?;
+        let (root, rename) = Self::resolve(path, &outline)?;
         let mut destination = Destination {
             tree: None,
             counters: Counters::default(),
@@ -123,28 +154,23 @@ impl Destination {
             before: HashMap::new(),
             modes: HashMap::new(),
             leaders: HashMap::new(),
-            may_delete: options.delete.is_some() && complete,
+            may_delete: options.delete.is_some() && outline.is_complete,
             source_failed: false,
             noted: Vec::new(),
             limited: 0,
             cleared: Vec::new(),
-            listed_partials: entries
-                .iter()
-                .map(Entry::relative)
-                .filter(|path| options.partial && path.file_name().is_some_and(is_partial_name))
-                .map(Path::to_path_buf)
-                .collect(),
+            listed_partials: outline.partials,
         };
-        if options.delete.is_some() && !complete {
-            monitor.warn(ExitCode::Partial, "the source could not be read completely: nothing is deleted");
+        if !outline.is_complete {
+            destination.source_is_incomplete();
         }
-        destination.open_root(!entries.is_empty() || location::copies_contents(path))?;
+        destination.open_root(!outline.is_empty || location::copies_contents(path))?;
         Ok(destination)
     }
 
     /// The directory that everything goes into, and the new name of a single file.
-    fn resolve(path: &Path, entries: &[Entry]) -> Result<(PathBuf, Option<OsString>)> {
-        let names_a_file = !entries.iter().any(Entry::is_dir) && entries.len() <= 1 && !location::copies_contents(path);
+    fn resolve(path: &Path, outline: &Outline) -> Result<(PathBuf, Option<OsString>)> {
+        let names_a_file = outline.is_file && !location::copies_contents(path);
         let is_dir = match std::fs::metadata(path) {
             Ok(found) if found.is_dir() => true,
             Ok(_) if names_a_file => false,
@@ -152,7 +178,7 @@ impl Destination {
                 let text = format!("the destination {} must be a directory for what is copied", path.display());
                 return Err(Error::Selection(text));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => !names_a_file || entries.is_empty(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => !names_a_file || outline.is_empty,
             Err(error) => {
                 return Err(Error::Selection(format!("cannot use the destination {}: {error}", path.display())));
             }
@@ -189,6 +215,32 @@ impl Destination {
             Err(error) => return Err(Error::io("open directory", &self.root, error)),
         }
         Ok(())
+    }
+
+    /// Something of the source could not be read: from here on nothing is deleted.
+    pub fn source_is_incomplete(&mut self) {
+        if std::mem::replace(&mut self.may_delete, false) || (self.options.delete.is_some() && self.noted.is_empty()) {
+            let text = "the source could not be read completely: nothing is deleted";
+            self.monitor.warn(ExitCode::Partial, text);
+        }
+        self.noted.clear();
+    }
+
+    /// Notes an entry of the list, before anything of its directory is decided about.
+    pub fn note_listed(&mut self, entry: &Entry) {
+        if self.options.partial && is_named_partial(entry) {
+            self.listed_partials.insert(entry.relative().to_path_buf());
+        }
+    }
+
+    /// A directory is done with, and so is all that is below it.
+    pub fn forget_dir(&mut self, place: &Path) {
+        for places in [&mut self.empty, &mut self.ignored, &mut self.touched] {
+            places.remove(place);
+        }
+        self.closed.remove(place);
+        self.before.remove(place);
+        self.modes.remove(place);
     }
 
     /// Where an entry goes, below the root.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
-use super::Destination;
+use super::{Destination, Outline};
 use crate::error::ExitCode;
 use crate::events::{Event, Events, Monitor};
 use crate::filter::Filter;
@@ -55,7 +55,7 @@ impl Place {
         let monitor = Arc::new(Monitor::new(Box::new(ears.clone())));
         let path = dir.path().join("source/").into_os_string().into_encoded_bytes();
         let source = Source::scan(&[path], options, &Filter::default(), 1, &monitor);
-        let list = (&source.entries[..], source.complete);
+        let list = Outline::of(&source.entries, source.complete, options);
         let destination =
             Destination::open(&dir.path().join("destination"), list, options, Filter::default(), 1, &monitor).unwrap();
         Place { dir, monitor, ears, source, destination }

@@ -39,6 +39,11 @@ impl<'a> Reader<'a> {
         self.total - self.rest.len()
     }
 
+    /// Bytes left to read.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Whether nothing is left.
     pub fn at_end(&self) -> bool {
         self.rest.is_empty()
@@ -174,9 +179,9 @@ fn target_len(entry: &Entry) -> usize {
     }
 }
 
-/// Appends an entry: flags and kind, name, mode, time, owner, group, then what its kind and flags add.
-pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
-    let kind = match entry.kind {
+/// The number of a kind on the wire: at most 7.
+pub(super) fn kind_code(kind: &Kind) -> u8 {
+    match kind {
         Kind::File { .. } => KIND_FILE,
         Kind::Dir => KIND_DIR,
         Kind::Symlink { .. } => KIND_SYMLINK,
@@ -184,7 +189,12 @@ pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
         Kind::Socket => KIND_SOCKET,
         Kind::CharDevice { .. } => KIND_CHAR,
         Kind::BlockDevice { .. } => KIND_BLOCK,
-    };
+    }
+}
+
+/// Appends an entry: flags and kind, name, mode, time, owner, group, then what its kind and flags add.
+pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+    let kind = kind_code(&entry.kind);
     let (group, contents) = (entry.link_group(), entry.digest());
     let link = if group.is_some() { HAS_LINK_GROUP } else { 0 };
     let digest = if contents.is_some() { HAS_DIGEST } else { 0 };
@@ -223,7 +233,7 @@ pub fn entry(reader: &mut Reader<'_>, root: &Path) -> Result<Entry> {
         return Err(Error::Stream(format!("mode {mode:o} or time {mtime:?} out of range")));
     }
     let (uid, gid) = (reader.u32()?, reader.u32()?);
-    let kind = kind(flags & KIND_MASK, reader)?;
+    let kind = kind_with(flags & KIND_MASK, reader, Reader::u64)?;
     let link_group = if flags & HAS_LINK_GROUP != 0 { Some(reader.u32()?) } else { None };
     let digest = if flags & HAS_DIGEST != 0 { Some(reader.digest()?) } else { None };
     if flags & HAS_EXTENSIONS != 0 {
@@ -238,9 +248,14 @@ pub fn entry(reader: &mut Reader<'_>, root: &Path) -> Result<Entry> {
     Ok(Entry { paths: Paths::new(root, name), kind, mode, mtime, uid, gid, contents_listed, seldom })
 }
 
-fn kind(code: u8, reader: &mut Reader<'_>) -> Result<Kind> {
+/// Reads what a kind has besides its `code`; sizes and device numbers as `number` reads them.
+pub(super) fn kind_with<'a>(
+    code: u8,
+    reader: &mut Reader<'a>,
+    number: impl FnOnce(&mut Reader<'a>) -> Result<u64>,
+) -> Result<Kind> {
     Ok(match code {
-        KIND_FILE => Kind::File { size: reader.u64()? },
+        KIND_FILE => Kind::File { size: number(reader)? },
         KIND_DIR => Kind::Dir,
         KIND_SYMLINK => {
             let target = reader.string()?;
@@ -251,14 +266,14 @@ fn kind(code: u8, reader: &mut Reader<'_>) -> Result<Kind> {
         }
         KIND_FIFO => Kind::Fifo,
         KIND_SOCKET => Kind::Socket,
-        KIND_CHAR => Kind::CharDevice { rdev: reader.u64()? },
-        KIND_BLOCK => Kind::BlockDevice { rdev: reader.u64()? },
+        KIND_CHAR => Kind::CharDevice { rdev: number(reader)? },
+        KIND_BLOCK => Kind::BlockDevice { rdev: number(reader)? },
         other => return Err(Error::Stream(format!("an entry of unknown kind {other}"))),
     })
 }
 
 /// Passes over attributes that a later version may add (xattrs, ACLs): a list of `tag:u8 len:u32 bytes`.
-fn skip_extensions(reader: &mut Reader<'_>) -> Result<()> {
+pub(super) fn skip_extensions(reader: &mut Reader<'_>) -> Result<()> {
     let count = reader.u8()? as usize;
     if count > MAX_EXTENSIONS {
         return Err(Error::Stream(format!("{count} extensions of one entry")));
@@ -301,49 +316,63 @@ fn flags(options: &mut Options) -> [&mut bool; 24] {
     ]
 }
 
-/// The number of a time of deletion on the wire; 0: nothing is deleted.
-const DELETE_TIMES: [Option<DeleteTime>; 5] =
-    [None, Some(DeleteTime::Before), Some(DeleteTime::During), Some(DeleteTime::Delay), Some(DeleteTime::After)];
-/// On the wire, no limit to deletions.
-const NO_LIMIT: u64 = u64::MAX;
+/// The bit that says that something is deleted: the place between those of `ignore_existing` and `sparse`.
+const DELETE: u32 = 18;
+/// The bits that say when, where it is not during the transfer.
+const DELETE_TIMES: [(u32, DeleteTime); 3] =
+    [(25, DeleteTime::Before), (26, DeleteTime::Delay), (27, DeleteTime::After)];
+/// The bit of a limit to deletions, which then follows the filter rules.
+const MAX_DELETE: u32 = 28;
 
-/// Appends the options of a session: a bit for each flag, when and how much is deleted, the timeout in milliseconds
-/// (0: none), the filter rules.
+/// The bit of the flag at `place` of [`flags`].
+fn flag_bit(place: usize) -> u64 {
+    // Far fewer than 64.
+    let place = place as u32;
+    1 << (place + u32::from(place >= DELETE))
+}
+
+/// Appends the options of a session: a bit for each flag and for what is deleted when, the timeout in milliseconds (0:
+/// none), the filter rules, the limit to deletions if there is one.
 pub fn put_options(out: &mut Vec<u8>, options: &Options) {
     let mut options = options.clone();
-    let bits =
-        flags(&mut options).iter().enumerate().fold(0u64, |bits, (place, flag)| bits | (u64::from(**flag) << place));
+    let set =
+        flags(&mut options).iter().enumerate().filter(|(_, flag)| ***flag).map(|(place, _)| flag_bit(place)).sum();
+    let mut bits: u64 = set;
+    if let Some(delete) = options.delete {
+        bits |= 1 << DELETE;
+        bits |= DELETE_TIMES.iter().filter(|(_, time)| *time == delete).map(|(bit, _)| 1 << bit).sum::<u64>();
+    }
+    bits |= u64::from(options.max_delete.is_some()) << MAX_DELETE;
     out.put_u64(bits);
-    out.put_u8(DELETE_TIMES.iter().position(|time| *time == options.delete).unwrap_or_default() as u8);
-    out.put_u64(options.max_delete.unwrap_or(NO_LIMIT));
     out.put_u64(options.timeout.map_or(0, |timeout| timeout.as_millis() as u64));
     out.put_u32(options.filters.len() as u32);
     for rule in &options.filters {
         put_string(out, rule);
     }
+    options.max_delete.into_iter().for_each(|max| out.put_u64(max));
 }
 
 /// Reads the options of a session.
 ///
 /// # Errors
-/// A flag or a time of deletion that this version does not know: to ignore it would be to do something else than was
+/// A flag that this version does not know, or two times of deletion: to ignore it would be to do something else than was
 /// asked.
 pub fn options(reader: &mut Reader<'_>) -> Result<Options> {
     let mut options = Options::default();
     let bits = reader.u64()?;
-    let mut known = 0;
+    let mut known = 1 << DELETE | 1 << MAX_DELETE;
     for (place, flag) in flags(&mut options).into_iter().enumerate() {
-        *flag = bits & (1 << place) != 0;
-        known |= 1 << place;
+        *flag = bits & flag_bit(place) != 0;
+        known |= flag_bit(place);
     }
-    if bits & !known != 0 {
-        return Err(Error::Stream(format!("unknown options {:#x}", bits & !known)));
+    let mut times = DELETE_TIMES.iter().filter(|(bit, _)| bits & (1 << bit) != 0).map(|(_, time)| *time);
+    let time = times.next();
+    known |= DELETE_TIMES.iter().map(|(bit, _)| 1u64 << bit).sum::<u64>();
+    let deletes = bits & (1 << DELETE) != 0;
+    if bits & !known != 0 || times.next().is_some() || (time.is_some() && !deletes) {
+        return Err(Error::Stream(format!("unknown options {bits:#x}")));
     }
-    let time = reader.u8()?;
-    options.delete = *DELETE_TIMES
-        .get(usize::from(time))
-        .ok_or_else(|| Error::Stream(format!("an unknown time {time} of deletion")))?;
-    options.max_delete = Some(reader.u64()?).filter(|max| *max != NO_LIMIT);
+    options.delete = deletes.then(|| time.unwrap_or(DeleteTime::During));
     options.timeout = match reader.u64()? {
         0 => None,
         millis => Some(Duration::from_millis(millis)),
@@ -355,6 +384,7 @@ pub fn options(reader: &mut Reader<'_>) -> Result<Options> {
     for _ in 0..count {
         options.filters.push(reader.string()?.to_vec());
     }
+    options.max_delete = if bits & (1 << MAX_DELETE) != 0 { Some(reader.u64()?) } else { None };
     Ok(options)
 }
 
@@ -394,7 +424,8 @@ mod tests {
 
     #[test]
     fn when_and_how_much_is_deleted_survives_the_wire() {
-        for delete in DELETE_TIMES {
+        let times = DELETE_TIMES.map(|(_, time)| Some(time));
+        for delete in times.into_iter().chain([None, Some(DeleteTime::During)]) {
             for max_delete in [None, Some(0), Some(1 << 40)] {
                 let sent = Options { delete, max_delete, ..Options::default() };
                 let mut bytes = Vec::new();
@@ -405,10 +436,12 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_time_of_deletion_is_refused() {
-        let mut bytes = Vec::new();
-        put_options(&mut bytes, &Options::default());
-        bytes[8] = DELETE_TIMES.len() as u8;
-        assert!(options(&mut Reader::new(&bytes)).is_err());
+    fn two_times_of_deletion_or_one_without_deletion_are_refused() {
+        for bits in [1u64 << DELETE | 1 << 25 | 1 << 26, 1 << 27] {
+            let mut bytes = Vec::new();
+            put_options(&mut bytes, &Options::default());
+            bytes[..8].copy_from_slice(&bits.to_be_bytes());
+            assert!(options(&mut Reader::new(&bytes)).is_err(), "{bits:#x}");
+        }
     }
 }

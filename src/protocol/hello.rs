@@ -18,7 +18,9 @@ pub const MAGIC: [u8; 4] = *b"\x89sy\n";
 /// The oldest protocol that this build speaks.
 pub const MIN_VERSION: u16 = 1;
 /// The newest protocol that this build speaks.
-pub const MAX_VERSION: u16 = 1;
+pub const MAX_VERSION: u16 = 2;
+/// The protocol from which on every build understands a list in chunks, whether or not it sends one.
+pub const CHUNKS_SINCE: u16 = 2;
 /// Longest HELLO, in bytes after the length field; a later version may add fields up to here.
 const MAX_HELLO: usize = 4096;
 /// How long to go on listening to what is not a HELLO, to show more of it than its first word.
@@ -133,6 +135,8 @@ impl Clock {
 pub enum Silence {
     /// The link ended without a byte.
     Ended,
+    /// It is of a version that does not understand what it was sent along with the greeting.
+    Older,
     /// A real error: noise, a foreign version, a broken link.
     Error(Error),
 }

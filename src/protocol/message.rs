@@ -9,6 +9,7 @@ use bytes::BufMut;
 
 use super::batch::Batch;
 use super::buffers::Buffers;
+use super::chunk::{Chunk, ChunkAck, ListEnd};
 use super::codec::{self, ENTRY_LEAST, Reader, put_string};
 use super::frame::{Frame, RawFrame};
 use super::payload::Payload;
@@ -33,6 +34,9 @@ pub mod code {
     pub const DELTA_DATA: u8 = 0x0a;
     pub const PROGRESS: u8 = 0x10;
     pub const FILE_DATA_BATCH: u8 = 0x14;
+    pub const FILE_LIST_CHUNK: u8 = 0x15;
+    pub const FILE_LIST_CHUNK_ACK: u8 = 0x16;
+    pub const FILE_LIST_END: u8 = 0x17;
     pub const KEEPALIVE: u8 = 0x30;
     pub const SESSION_START: u8 = 0x31;
     pub const SESSION_END: u8 = 0x32;
@@ -48,6 +52,12 @@ pub enum Message {
     FileList(FileList),
     /// Receiver: what it wants of them.
     FileListAck(FileListAck),
+    /// Sender: a directory of its tree, or a part of a large one.
+    FileListChunk(Chunk),
+    /// Receiver: what it wants of a chunk.
+    FileListChunkAck(ChunkAck),
+    /// Sender: that was all of the list.
+    FileListEnd(ListEnd),
     /// Sender: contents of a file, in order.
     FileData(FileData),
     /// Sender: several small files, each whole.
@@ -72,10 +82,12 @@ pub enum Message {
         /// Bytes of their files.
         bytes: u64,
     },
-    /// Either: still here.
+    /// Either: still here; perhaps also a question of how far away the other end is, or the answer.
     Keepalive {
         /// The speaker's clock in microseconds; only its own to interpret.
         timestamp: u64,
+        /// `None`: no question and no answer. 0: a question. Else the timestamp of the question that this answers.
+        echo: Option<u64>,
     },
     /// Either: done, and this is what it took.
     SessionEnd(Counters),
@@ -307,6 +319,9 @@ impl Message {
             Message::SessionStart(_) => code::SESSION_START,
             Message::FileList(_) => code::FILE_LIST,
             Message::FileListAck(_) => code::FILE_LIST_ACK,
+            Message::FileListChunk(_) => code::FILE_LIST_CHUNK,
+            Message::FileListChunkAck(_) => code::FILE_LIST_CHUNK_ACK,
+            Message::FileListEnd(_) => code::FILE_LIST_END,
             Message::FileData(_) => code::FILE_DATA,
             Message::FileDataBatch(_) => code::FILE_DATA_BATCH,
             Message::FileDone(_) => code::FILE_DONE,
@@ -349,6 +364,12 @@ impl Message {
             Message::SessionStart(start) => put_session_start(out, &start),
             Message::FileList(list) => put_file_list(out, &list),
             Message::FileListAck(ack) => put_ack(out, &ack),
+            Message::FileListChunk(chunk) => return chunk.put(out).into_body(buffers),
+            Message::FileListChunkAck(ack) => ack.put(out),
+            Message::FileListEnd(end) => {
+                out.put_u32(end.total);
+                put_counters(out, end.counters);
+            }
             Message::FileData(data) => {
                 out.put_u32(data.index);
                 out.put_u64(data.offset);
@@ -378,7 +399,10 @@ impl Message {
                 out.put_u64(entries);
                 out.put_u64(bytes);
             }
-            Message::Keepalive { timestamp } => out.put_u64(timestamp),
+            Message::Keepalive { timestamp, echo } => {
+                out.put_u64(timestamp);
+                echo.into_iter().for_each(|echo| out.put_u64(echo));
+            }
             Message::SessionEnd(counters) => put_counters(out, counters),
             Message::Error(report) => {
                 out.put_u8(u8::from(report.fatal));
@@ -400,6 +424,15 @@ impl Message {
             code::SESSION_START => Message::SessionStart(session_start(&mut reader)?),
             code::FILE_LIST => Message::FileList(file_list(&mut reader, root)?),
             code::FILE_LIST_ACK => Message::FileListAck(ack(&mut reader)?),
+            code::FILE_LIST_CHUNK => {
+                let (head, start) = (Chunk::head(&mut reader)?, reader.position());
+                let fields = Payload::cut(payload, start, buffers);
+                return Ok(Message::FileListChunk(Chunk::of(head, fields)));
+            }
+            code::FILE_LIST_CHUNK_ACK => Message::FileListChunkAck(ChunkAck::read(&mut reader)?),
+            code::FILE_LIST_END => {
+                Message::FileListEnd(ListEnd { total: reader.u32()?, counters: counters(&mut reader)? })
+            }
             code::FILE_DATA => {
                 let (index, offset, digest) = (reader.u32()?, reader.u64()?, last(&mut reader)?);
                 let start = reader.position();
@@ -420,7 +453,11 @@ impl Message {
             code::CHECKSUM_REQ => Message::ChecksumReq { index: reader.u32()? },
             code::CHECKSUM_RESP => Message::ChecksumResp(checksums(&mut reader)?),
             code::PROGRESS => Message::Progress { entries: reader.u64()?, bytes: reader.u64()? },
-            code::KEEPALIVE => Message::Keepalive { timestamp: reader.u64()? },
+            code::KEEPALIVE => {
+                let timestamp = reader.u64()?;
+                let echo = if reader.at_end() { None } else { Some(reader.u64()?) };
+                Message::Keepalive { timestamp, echo }
+            }
             code::SESSION_END => Message::SessionEnd(counters(&mut reader)?),
             code::ERROR => {
                 let (fatal, number) = (reader.u8()? != 0, reader.u8()?);

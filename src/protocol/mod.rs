@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod buffers;
+pub mod chunk;
 pub mod codec;
 pub mod frame;
 pub mod hello;

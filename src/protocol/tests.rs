@@ -112,7 +112,7 @@ fn message() -> impl Strategy<Value = Message> {
         (any::<u32>(), any::<Option<[u8; 16]>>(), bytes())
             .prop_map(|(index, digest, ops)| Message::DeltaData(DeltaData { index, digest, ops })),
         any::<[u64; 2]>().prop_map(|[entries, bytes]| Message::Progress { entries, bytes }),
-        any::<u64>().prop_map(|timestamp| Message::Keepalive { timestamp }),
+        (any::<u64>(), any::<Option<u64>>()).prop_map(|(timestamp, echo)| Message::Keepalive { timestamp, echo }),
         any::<[u64; 7]>().prop_map(|[listed, created, matched, depth, first, last, list]| {
             let stages_us = [first, 0, 0, 0, last];
             let heap = HeapCounts { list, ..HeapCounts::default() };
@@ -197,7 +197,7 @@ fn a_count_that_the_frame_has_no_room_for_is_refused_before_anything_is_allocate
 
 #[test]
 fn a_message_with_bytes_left_over_is_refused() {
-    let mut bytes = bytes_of(&Message::Keepalive { timestamp: 1 });
+    let mut bytes = bytes_of(&Message::Keepalive { timestamp: 1, echo: None });
     bytes.push(0);
     assert!(decode(&bytes).is_err());
 }

@@ -19,7 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::io::{InspectReader, InspectWriter};
 
-use super::round_trip::Asked;
+use super::Greeting;
+use super::round_trip::Distance;
 use crate::error::{Error, ExitCode, Result};
 use crate::events::Monitor;
 use crate::protocol::buffers::Buffers;
@@ -34,6 +35,8 @@ const SEND_BUDGET: usize = 4 << 20;
 const RECEIVE_BUDGET: usize = 4 << 20;
 /// Bytes held by unread answers at which a sender gives its peer up: no signature or list of decisions is near it.
 const INBOX_LIMIT: usize = 512 << 20;
+/// Questions of a peer's that are answered in one session: they wait for no room.
+const MAX_ANSWERS: u8 = 8;
 /// Frames that are written with one call, at most.
 const WRITE_BATCH: usize = 64;
 /// What `read` asks the link for at once.
@@ -70,8 +73,10 @@ pub struct Settings {
     pub root: PathBuf,
     /// Shared by both directions and the role.
     pub buffers: Buffers,
-    /// What was sent just now, if its first answer is to be timed.
-    pub asked: Option<Asked>,
+    /// For the question of how far away the other end is.
+    pub distance: Distance,
+    /// The greeting, where it is yet to be read.
+    pub greeting: Option<Arc<Greeting>>,
 }
 
 /// What the peer says, in order.
@@ -83,6 +88,8 @@ pub struct Inbox {
     buffers: Buffers,
     monitor: Arc<Monitor>,
     ended: bool,
+    /// Received, and not taken yet.
+    peeked: Option<Result<RawFrame>>,
 }
 
 /// What we say, in order. Clones speak into the same link, which ends when the last of them is gone.
@@ -112,68 +119,95 @@ pub fn open(
     let (into_link, outbox_frames) = mpsc::unbounded_channel();
     let budget = Arc::new(Semaphore::new(if bounded { RECEIVE_BUDGET } else { INBOX_LIMIT }));
     let room = Arc::new(Semaphore::new(SEND_BUDGET));
-    let (reader, writer) = streams(link, settings.compress, &traffic);
+    let writer = sink(link.writer, settings.compress, &traffic);
+    let (root, buffers) = (settings.root, settings.buffers);
+    let speaker = Arc::new(Speaker {
+        frames: into_link,
+        room: room.clone(),
+        buffers: buffers.clone(),
+        runtime: Handle::current(),
+    });
     let reading = Reading {
         bounded,
+        compress: settings.compress,
+        greeting: settings.greeting,
         timeout: settings.timeout,
         budget: budget.clone(),
         room: room.clone(),
         traffic: traffic.clone(),
-        buffers: settings.buffers.clone(),
-        asked: settings.asked,
+        buffers: buffers.clone(),
+        distance: settings.distance,
+        speaker: WeakOutbox(Arc::downgrade(&speaker)),
     };
-    tokio::spawn(reading.run(reader, into_inbox));
+    tokio::spawn(reading.run(link.reader, into_inbox));
     let beat = settings.timeout.map_or(KEEPALIVE, |timeout| KEEPALIVE.min(timeout / 3));
-    let writing =
-        tokio::spawn(write_frames(writer, outbox_frames, room.clone(), beat, traffic, settings.buffers.clone()));
-    let (root, buffers) = (settings.root, settings.buffers);
-    let speaker = Speaker { frames: into_link, room, buffers: buffers.clone(), runtime: Handle::current() };
-    let inbox = Inbox { frames: inbox_frames, budget, bounded, root, buffers, monitor, ended: false };
-    (inbox, Outbox(Arc::new(speaker)), writing)
+    let writing = tokio::spawn(write_frames(writer, outbox_frames, room, beat, traffic, buffers.clone()));
+    let inbox = Inbox { frames: inbox_frames, budget, bounded, root, buffers, monitor, ended: false, peeked: None };
+    (inbox, Outbox(speaker), writing)
 }
 
 type Source = Box<dyn AsyncRead + Send + Unpin>;
 type Sink = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// The link's directions, counted next to the link and, if asked, compressed within that.
-fn streams(link: Link, compress: bool, traffic: &Arc<Traffic>) -> (Source, Sink) {
-    let (counts_in, counts_out) = (traffic.clone(), traffic.clone());
-    let reader = InspectReader::new(link.reader, move |bytes| {
-        counts_in.wire_in.fetch_add(bytes.len() as u64, Relaxed);
-    });
-    let writer = InspectWriter::new(link.writer, move |bytes| {
-        counts_out.wire_out.fetch_add(bytes.len() as u64, Relaxed);
+/// What comes, counted next to the link and, if asked, decompressed behind that.
+fn source(reader: Source, compress: bool, traffic: &Arc<Traffic>) -> Source {
+    let counts = traffic.clone();
+    let reader = InspectReader::new(reader, move |bytes| {
+        counts.wire_in.fetch_add(bytes.len() as u64, Relaxed);
     });
     let reader = BufReader::with_capacity(READ_BUFFER, reader);
     if !compress {
-        return (Box::new(reader), Box::new(writer));
+        return Box::new(reader);
     }
-    let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG)];
-    (
-        Box::new(ZstdDecoder::with_params(reader, &window)),
-        Box::new(ZstdEncoder::with_quality(writer, Level::Precise(ZSTD_LEVEL))),
-    )
+    Box::new(ZstdDecoder::with_params(reader, &[DParameter::window_log_max(ZSTD_WINDOW_LOG)]))
+}
+
+/// Where what we say goes, counted next to the link and, if asked, compressed before that.
+fn sink(writer: Sink, compress: bool, traffic: &Arc<Traffic>) -> Sink {
+    let counts = traffic.clone();
+    let writer = InspectWriter::new(writer, move |bytes| {
+        counts.wire_out.fetch_add(bytes.len() as u64, Relaxed);
+    });
+    if !compress {
+        return Box::new(writer);
+    }
+    Box::new(ZstdEncoder::with_quality(writer, Level::Precise(ZSTD_LEVEL)))
 }
 
 struct Reading {
     bounded: bool,
+    compress: bool,
+    greeting: Option<Arc<Greeting>>,
     timeout: Option<Duration>,
     budget: Arc<Semaphore>,
     room: Arc<Semaphore>,
     traffic: Arc<Traffic>,
     buffers: Buffers,
-    asked: Option<Asked>,
+    distance: Distance,
+    /// Only to ask and to answer: what a role says is the role's.
+    speaker: WeakOutbox,
 }
 
 impl Reading {
     /// Reads to the end of the link. A role that waits to send to a peer which is gone or silent is then let go.
-    async fn run(self, link: Source, inbox: mpsc::UnboundedSender<Result<RawFrame>>) {
+    async fn run(self, mut link: Source, inbox: mpsc::UnboundedSender<Result<RawFrame>>) {
         let room = self.room.clone();
-        self.read_all(link, inbox).await;
+        let greeted = match &self.greeting {
+            Some(greeting) => greeting.hear(&mut link, self.timeout).await,
+            None => true,
+        };
+        if greeted {
+            let link = source(link, self.compress, &self.traffic);
+            self.read_all(link, inbox).await;
+        } else {
+            let _ = inbox.send(Err(Error::Disconnected));
+        }
         room.close();
     }
 
-    async fn read_all(mut self, mut link: Source, inbox: mpsc::UnboundedSender<Result<RawFrame>>) {
+    async fn read_all(self, mut link: Source, inbox: mpsc::UnboundedSender<Result<RawFrame>>) {
+        self.say(self.distance.question());
+        let mut answers = MAX_ANSWERS;
         loop {
             let frame = match read_frame(&mut link, self.timeout, &self.buffers).await {
                 Ok(Some(frame)) => frame,
@@ -187,10 +221,10 @@ impl Reading {
                 }
             };
             self.traffic.frames_in.fetch_add(1, Relaxed);
-            if let Some(asked) = self.asked.take() {
-                asked.answered();
-            }
             if frame.code == code::KEEPALIVE {
+                let answer = self.distance.hear(&frame.payload).filter(|_| answers > 0);
+                answers -= u8::from(answer.is_some());
+                self.say(answer);
                 self.buffers.give_back(frame.payload);
                 continue;
             }
@@ -199,6 +233,12 @@ impl Reading {
             if inbox.send(admitted.map(|()| frame)).is_err() || refused {
                 return;
             }
+        }
+    }
+
+    fn say(&self, message: Option<Message>) {
+        if let (Some(message), Some(outbox)) = (message, self.speaker.upgrade()) {
+            outbox.send_last(message);
         }
     }
 
@@ -237,7 +277,7 @@ async fn write_frames(
             Ok(_) => batch.iter().map(Frame::weight).sum(),
             Err(_) => {
                 // Nobody has waited for room for it, so none is given back.
-                batch.push(Message::Keepalive { timestamp: clock.micros() }.encode(&buffers));
+                batch.push(Message::Keepalive { timestamp: clock.micros(), echo: None }.encode(&buffers));
                 0
             }
         };
@@ -291,9 +331,14 @@ impl Outbox {
         self.0.frames.send(frame).map_err(|_| Error::Disconnected)
     }
 
-    /// Queues a last message without waiting for room: for an error that ends the session.
+    /// Queues a message without waiting for room: for an error that ends the session, and for what is said seldom.
     pub fn send_last(&self, message: Message) {
         let _ = self.0.frames.send(message.encode(&self.0.buffers));
+    }
+
+    /// The runtime that drives the link.
+    pub fn runtime(&self) -> Handle {
+        self.0.runtime.clone()
     }
 
     /// For those who may outlive the session.
@@ -316,13 +361,20 @@ impl Inbox {
     /// What ended the link, what the peer said before it gave up, or what is wrong with its message.
     pub fn recv(&mut self) -> Result<Message> {
         loop {
-            let frame = match self.frames.blocking_recv() {
+            let frame = match self.peeked.take() {
                 Some(frame) => frame,
-                None => return Err(Error::Disconnected),
+                None => self.frames.blocking_recv().unwrap_or(Err(Error::Disconnected)),
             };
             if let Some(message) = self.take(frame)? {
                 return Ok(message);
             }
+        }
+    }
+
+    /// Ends when there is something to receive, if only that the link has ended.
+    pub async fn stirs(&mut self) {
+        if self.peeked.is_none() && !self.ended {
+            self.peeked = Some(self.frames.recv().await.unwrap_or(Err(Error::Disconnected)));
         }
     }
 
@@ -331,7 +383,7 @@ impl Inbox {
     /// # Errors
     /// As [`Inbox::recv`].
     pub fn try_recv(&mut self) -> Result<Option<Message>> {
-        while let Ok(frame) = self.frames.try_recv() {
+        while let Some(frame) = self.peeked.take().or_else(|| self.frames.try_recv().ok()) {
             if let Some(message) = self.take(frame)? {
                 return Ok(Some(message));
             }
@@ -440,24 +492,26 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn the_first_frame_after_a_question_gives_the_round_trip_time() {
-        let (near, mut far) = memory::pair(1 << 20);
-        let known = RoundTrip::new(None);
-        let settings = Settings {
-            role: Role::Sender,
-            timeout: None,
-            compress: false,
-            root: PathBuf::new(),
-            buffers: Buffers::default(),
-            asked: Some(Asked::now(&known)),
+    async fn the_answer_to_a_question_gives_the_round_trip_time() {
+        let (near, far) = memory::pair(1 << 20);
+        let open = |link, asks| {
+            let known = RoundTrip::new(None);
+            let settings = Settings {
+                role: Role::Sender,
+                timeout: None,
+                compress: false,
+                root: PathBuf::new(),
+                buffers: Buffers::default(),
+                distance: Distance { clock: Clock::start(), known: known.clone(), asks },
+                greeting: None,
+            };
+            (known, open(link, settings, Arc::new(Monitor::new(Box::new(Deaf))), Arc::default()))
         };
-        let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
-        let _open = open(near, settings, monitor, Arc::default());
-        assert_eq!(known.get(), None);
-        let frame = Message::Keepalive { timestamp: 1 }.encode(&Buffers::default());
-        far.writer.write_all(&frame.head).await.expect("room");
-        while known.get().is_none() {
+        let ((ours, _near), (theirs, _far)) = (open(near, true), open(far, false));
+        assert_eq!(ours.get(), None);
+        while ours.get().is_none() {
             tokio::task::yield_now().await;
         }
+        assert_eq!(theirs.get(), None, "it has not asked");
     }
 }

@@ -9,10 +9,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt};
 
 use crate::error::{Error, ExitCode, Result};
 use crate::events::{Event, Events, Monitor};
@@ -20,15 +20,19 @@ use crate::filter::Filter;
 use crate::options::Options;
 use crate::protocol::buffers::Buffers;
 use crate::protocol::frame::{MAX_FRAME, read_frame};
-use crate::protocol::hello::{self, Clock, Hello, Silence};
+use crate::protocol::hello::{self, CHUNKS_SINCE, Clock, Hello, MIN_VERSION, Silence};
 use crate::protocol::message::{Counters, Deleted, Message, Role, SessionStart};
 use crate::protocol::payload::Payload;
+use crate::source::lister::Lister;
 use crate::transport::Link;
 
+pub mod arrivals;
 pub mod batch;
 pub mod channel;
+pub mod chunks;
 pub mod depth;
 pub mod file_list;
+pub mod outgoing;
 pub mod receiver;
 pub mod requested;
 pub mod round_trip;
@@ -37,7 +41,7 @@ pub mod sender;
 mod tests;
 
 use requested::Requested;
-use round_trip::{Asked, RoundTrip};
+use round_trip::{Distance, RoundTrip};
 
 use channel::{Inbox, Outbox, Settings, Traffic, WeakOutbox};
 
@@ -56,8 +60,8 @@ pub struct Session {
     pub options: Options,
     /// Where contents are put together.
     pub buffers: Buffers,
-    /// The phases of the wire that the peer understands, as capability bits.
-    pub peer: u64,
+    /// What the peer's greeting said; nothing before it has been heard.
+    pub greeted: Arc<OnceLock<Greeted>>,
     /// Seed of all digests.
     pub seed: u64,
     /// Round-trip time of the link.
@@ -70,7 +74,21 @@ pub struct Session {
     pub requested: Option<Requested>,
 }
 
+/// What is known of a peer that has greeted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Greeted {
+    /// The phases of the wire that it wants to be used, as capability bits.
+    pub capabilities: u64,
+    /// From the start of the session to its greeting.
+    pub connect: Duration,
+}
+
 impl Session {
+    /// The phases of the wire that the peer wants to be used, as capability bits; none before it has been heard.
+    pub fn peer(&self) -> u64 {
+        self.greeted.get().map_or(0, |greeted| greeted.capabilities)
+    }
+
     /// The error for a message that may not come now.
     pub fn out_of_place(&self, expected: &str, got: &Message) -> Error {
         Error::Stream(format!("message {:#04x} instead of {expected}", got.code()))
@@ -128,35 +146,115 @@ pub struct Outcome {
     pub connect: Duration,
 }
 
+/// A request, and what can be done about it before there is a link.
+pub struct Prepared {
+    request: Request,
+    seed: u64,
+    /// The source being listed, where the list can be sent while it is made.
+    lister: Option<Lister>,
+}
+
+impl Prepared {
+    /// Begins what needs no link.
+    pub fn new(request: Request, monitor: &Arc<Monitor>) -> Prepared {
+        let seed = fastrand::u64(..);
+        let sends = request.role == Role::Sender;
+        let lister = sends.then(|| file_list::lister(&request.sources, &request.options, seed, monitor)).flatten();
+        Prepared { request, seed, lister }
+    }
+
+    /// The same for a peer who wants the whole list before anything else.
+    pub fn whole(request: Request) -> Prepared {
+        Prepared { request, seed: fastrand::u64(..), lister: None }
+    }
+}
+
+/// A greeting that is yet to be heard, at a client who goes on without it.
+pub struct Greeting {
+    begun: Instant,
+    /// We send what only a peer of this version understands.
+    least: u16,
+    monitor: Arc<Monitor>,
+    heard: Arc<OnceLock<Greeted>>,
+    silence: Mutex<Option<Silence>>,
+}
+
+impl Greeting {
+    fn new(begun: Instant, least: u16, monitor: Arc<Monitor>) -> Arc<Greeting> {
+        let (heard, silence) = (Arc::default(), Mutex::default());
+        Arc::new(Greeting { begun, least, monitor, heard, silence })
+    }
+
+    /// Hears it; `false` if there is none, or if it ends the session.
+    async fn hear(&self, link: &mut (impl AsyncRead + Unpin + ?Sized), timeout: Option<Duration>) -> bool {
+        match self.try_hear(link, timeout).await {
+            Ok(()) => true,
+            Err(silence) => {
+                *self.silence.lock().unwrap_or_else(PoisonError::into_inner) = Some(silence);
+                false
+            }
+        }
+    }
+
+    async fn try_hear(
+        &self,
+        link: &mut (impl AsyncRead + Unpin + ?Sized),
+        timeout: Option<Duration>,
+    ) -> std::result::Result<(), Silence> {
+        let theirs = hello::read(link, timeout).await?;
+        if theirs.agree()? < self.least {
+            return Err(Silence::Older);
+        }
+        self.monitor.detail(2, &format!("the other end is {}", theirs.software));
+        let greeted = Greeted { capabilities: theirs.capabilities, connect: self.begun.elapsed() };
+        let _ = self.heard.set(greeted);
+        Ok(())
+    }
+
+    fn silence(&self) -> Option<Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// Plays the client's role of a session over `link`.
+///
+/// Where the list is sent while it is made, or received, nothing waits for the server's greeting.
 ///
 /// # Errors
 /// [`Silence::Ended`] if the link ended before the other end said a word, so that the caller, who knows what the link is
-/// made of, can say why.
-pub async fn client(mut link: Link, request: Request, monitor: Arc<Monitor>) -> std::result::Result<Outcome, Silence> {
-    let begun = Instant::now();
-    let clock = Clock::start();
+/// made of, can say why; [`Silence::Older`] if it should be asked anew with the whole list.
+pub async fn client(
+    mut link: Link,
+    prepared: Prepared,
+    monitor: Arc<Monitor>,
+) -> std::result::Result<Outcome, Silence> {
+    let Prepared { request, seed, lister } = prepared;
+    let (begun, clock) = (Instant::now(), Clock::start());
     let traffic = Arc::new(Traffic::default());
+    let least = if lister.is_some() { CHUNKS_SINCE } else { MIN_VERSION };
+    let greeting = Greeting::new(begun, least, monitor.clone());
     send_raw(&mut link, &Hello::ours(&clock, 0).encode(), &traffic).await.or_else(not_hangup)?;
-    let theirs = hello::read(&mut link.reader, request.options.timeout).await?;
-    theirs.agree()?;
+    let waits = !file_list::STREAMS || (request.role == Role::Sender && lister.is_none());
+    let (mut start, rtt) = (start_of(&request, seed), RoundTrip::new(None));
+    if waits {
+        let theirs = hello::read(&mut link.reader, request.options.timeout).await?;
+        theirs.agree()?;
+        start.echo = theirs.timestamp;
+        clock.since(theirs.echo).into_iter().for_each(|time| rtt.measured(time));
+        monitor.detail(2, &format!("the other end is {}", theirs.software));
+        let _ = greeting.heard.set(Greeted { capabilities: theirs.capabilities, connect: begun.elapsed() });
+    }
     traffic.frames_in.fetch_add(1, Relaxed);
-    let (rtt, connect) = (RoundTrip::new(clock.since(theirs.echo)), begun.elapsed());
-    monitor.detail(2, &format!("the other end is {}", theirs.software));
-    let start = SessionStart {
-        session_id: fastrand::u64(..),
-        role: if request.role == Role::Sender { Role::Receiver } else { Role::Sender },
-        seed: fastrand::u64(..),
-        echo: theirs.timestamp,
-        options: request.options.clone(),
-        paths: if request.role == Role::Sender { vec![request.destination.clone()] } else { request.sources.clone() },
-    };
-    let frame = Message::SessionStart(start.clone()).encode(&Default::default());
+    let frame = Message::SessionStart(start).encode(&Default::default());
     if frame.head.len() > MAX_FRAME {
         return Err(Error::Usage("the filter rules and paths are too long for one session".into()).into());
     }
-    send_raw(&mut link, &frame.head, &traffic).await?;
-    let asked = Asked::now(&rtt);
+    let sent = send_raw(&mut link, &frame.head, &traffic).await;
+    if waits {
+        sent?
+    } else {
+        sent.or_else(not_hangup)?
+    }
     let (paths, asked_for) = match request.role {
         Role::Sender => (request.sources, None),
         Role::Receiver => (vec![request.destination], Some(request.sources)),
@@ -164,22 +262,42 @@ pub async fn client(mut link: Link, request: Request, monitor: Arc<Monitor>) -> 
     let part = Part {
         role: request.role,
         options: request.options,
-        peer: theirs.capabilities,
-        seed: start.seed,
+        greeted: greeting.heard.clone(),
+        seed,
         paths,
         asked_for,
-        rtt: rtt.clone(),
-        asked: Some(asked),
+        distance: Distance { clock, known: rtt.clone(), asks: true },
+        lister,
+        is_client: true,
     };
-    let (ours, counted) = play(link, part, monitor, traffic.clone(), |_| {}).await?;
+    let due = (!waits).then(|| greeting.clone());
+    let played = play(link, part, due, monitor, traffic.clone(), |_| {}).await;
+    let (ours, theirs) = match (played, greeting.silence()) {
+        (Ok(counters), _) => counters,
+        (Err(_), Some(silence)) => return Err(silence),
+        (Err(error), None) => return Err(error.into()),
+    };
+    let greeted = greeting.heard.get().copied().unwrap_or_default();
     Ok(Outcome {
-        ours: Counters { round_trips: ours.round_trips + 1, ..ours },
-        theirs: counted,
+        // The greeting is one of its own only if it was waited for.
+        ours: Counters { round_trips: ours.round_trips + u64::from(waits), ..ours },
+        theirs,
         frames: (traffic.frames_out.load(Relaxed), traffic.frames_in.load(Relaxed)),
         wire: (traffic.wire_out.load(Relaxed), traffic.wire_in.load(Relaxed)),
         rtt: rtt.get(),
-        connect,
+        connect: greeted.connect,
     })
+}
+
+fn start_of(request: &Request, seed: u64) -> SessionStart {
+    SessionStart {
+        session_id: fastrand::u64(..),
+        role: if request.role == Role::Sender { Role::Receiver } else { Role::Sender },
+        seed,
+        echo: 0,
+        options: request.options.clone(),
+        paths: if request.role == Role::Sender { vec![request.destination.clone()] } else { request.sources.clone() },
+    }
 }
 
 /// Serves one session on `link`: the other end of [`client`]. Errors have been told to the client when it returns.
@@ -191,7 +309,7 @@ pub async fn server(mut link: Link) -> Result<ExitCode> {
     let traffic = Arc::new(Traffic::default());
     let theirs = match hello::read(&mut link.reader, Some(START_WAIT)).await {
         Ok(hello) => hello,
-        Err(Silence::Ended) => return Err(Error::Disconnected),
+        Err(Silence::Ended | Silence::Older) => return Err(Error::Disconnected),
         Err(Silence::Error(error)) => return Err(error),
     };
     // Answered even if the versions do not meet: the client then says so, with both numbers.
@@ -205,24 +323,21 @@ pub async fn server(mut link: Link) -> Result<ExitCode> {
         }
     };
     let rtt = RoundTrip::new(clock.since(start.echo));
+    let greeted = Greeted { capabilities: theirs.capabilities, connect: Duration::ZERO };
     let part = Part {
         role: start.role,
         options: start.options,
-        peer: theirs.capabilities,
+        greeted: Arc::new(greeted.into()),
         seed: start.seed,
         paths: start.paths.into_iter().map(at_home).collect(),
         asked_for: None,
-        rtt,
-        asked: None,
+        distance: Distance { clock, known: rtt, asks: false },
+        lister: None,
+        is_client: false,
     };
     let relay = Relay::default();
     let monitor = Arc::new(Monitor::new(Box::new(relay.clone())));
-    let begin = |outbox: &Outbox| {
-        // The client measures by it how far away we are. A link that is gone is noticed by the role.
-        let _ = outbox.send(Message::Keepalive { timestamp: clock.micros() });
-        relay.connect(outbox);
-    };
-    play(link, part, monitor.clone(), traffic, begin).await?;
+    play(link, part, None, monitor.clone(), traffic, |outbox| relay.connect(outbox)).await?;
     Ok(monitor.exit_code())
 }
 
@@ -258,14 +373,15 @@ impl Events for Relay {
 struct Part {
     role: Role,
     options: Options,
-    peer: u64,
+    greeted: Arc<OnceLock<Greeted>>,
     seed: u64,
     paths: Vec<Vec<u8>>,
     /// The sources, as typed, at a client that receives.
     asked_for: Option<Vec<Vec<u8>>>,
-    rtt: RoundTrip,
-    /// SESSION_START, which a client has just sent.
-    asked: Option<Asked>,
+    distance: Distance,
+    /// The source being listed already, at a client that sends.
+    lister: Option<Lister>,
+    is_client: bool,
 }
 
 /// `~` and `~/...` as the user's shell would have them: no shell sees a path of ours.
@@ -283,18 +399,20 @@ fn at_home(path: Vec<u8>) -> Vec<u8> {
 async fn play(
     link: Link,
     part: Part,
+    greeting: Option<Arc<Greeting>>,
     monitor: Arc<Monitor>,
     traffic: Arc<Traffic>,
     connect: impl FnOnce(&Outbox),
 ) -> Result<(Counters, Option<Counters>)> {
-    let (buffers, is_client) = (Buffers::default(), part.asked.is_some());
+    let (buffers, is_client) = (Buffers::default(), part.is_client);
     let settings = Settings {
         role: part.role,
         timeout: part.options.timeout,
         compress: part.options.compress,
         root: part.paths.first().map(|path| PathBuf::from(OsStr::from_bytes(path))).unwrap_or_default(),
         buffers: buffers.clone(),
-        asked: part.asked,
+        distance: part.distance.clone(),
+        greeting,
     };
     let (inbox, outbox, written) = channel::open(link, settings, monitor.clone(), traffic);
     connect(&outbox);
@@ -304,20 +422,20 @@ async fn play(
         outbox,
         options: part.options,
         buffers,
-        peer: part.peer,
+        greeted: part.greeted,
         seed: part.seed,
-        rtt: part.rtt,
+        rtt: part.distance.known,
         monitor,
         is_client,
         requested: None,
     };
-    let asked_for = part.asked_for;
+    let (asked_for, lister) = (part.asked_for, part.lister);
     let played = tokio::task::spawn_blocking(move || {
         let filter = Filter::parse(&session.options.filters).map_err(|error| Error::Usage(error.to_string()));
         let result = filter.and_then(|filter| {
             session.requested = asked_for.map(|sources| Requested::new(&sources, filter.clone()));
             match role {
-                Role::Sender => sender::run(&mut session, &paths, &filter),
+                Role::Sender => sender::run(&mut session, &paths, &filter, lister),
                 Role::Receiver => receiver::run(&mut session, &paths, filter),
             }
         });

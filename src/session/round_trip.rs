@@ -1,11 +1,15 @@
 //! How far away the other end is: the least of what was measured.
 //!
-//! Each measurement is a message and the first word after it, by the clock of the end that sent it, so it can only be too
-//! long: what a client hears first waits for `ssh` to connect, and for the other end to start.
+//! Each measurement is a question and its answer by the clock of the end that asked, so it can only be too long. The echo of
+//! a client's HELLO waits for `ssh` to connect and for the other end to start; so a client asks once more when it has heard
+//! that, with a KEEPALIVE that the other end's reader answers at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::protocol::hello::Clock;
+use crate::protocol::message::Message;
 
 /// A link's round-trip time. Clones share what is known.
 #[derive(Clone, Debug)]
@@ -30,22 +34,33 @@ impl RoundTrip {
     }
 }
 
-/// A message that has been sent and whose first answer is awaited.
-#[derive(Debug)]
-pub struct Asked {
-    at: Instant,
-    known: RoundTrip,
+/// What it takes to find out, or to let the other end find out.
+#[derive(Clone, Debug)]
+pub struct Distance {
+    /// Of this end.
+    pub clock: Clock,
+    /// What is known.
+    pub known: RoundTrip,
+    /// Whether we ask.
+    pub asks: bool,
 }
 
-impl Asked {
-    /// Now.
-    pub fn now(known: &RoundTrip) -> Asked {
-        Asked { at: Instant::now(), known: known.clone() }
+impl Distance {
+    /// The question, where we ask.
+    pub fn question(&self) -> Option<Message> {
+        self.asks.then(|| Message::Keepalive { timestamp: self.clock.micros(), echo: Some(0) })
     }
 
-    /// The answer is there.
-    pub fn answered(self) {
-        self.known.measured(self.at.elapsed());
+    /// Hears a KEEPALIVE; if it is a question, says the answer.
+    pub fn hear(&self, payload: &[u8]) -> Option<Message> {
+        let (timestamp, rest) = payload.split_first_chunk().map(|(head, rest)| (u64::from_be_bytes(*head), rest))?;
+        match rest.first_chunk().map(|echo| u64::from_be_bytes(*echo))? {
+            0 => Some(Message::Keepalive { timestamp: self.clock.micros(), echo: Some(timestamp) }),
+            echo => {
+                self.clock.since(echo).into_iter().for_each(|time| self.known.measured(time));
+                None
+            }
+        }
     }
 }
 

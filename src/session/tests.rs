@@ -67,7 +67,8 @@ impl Trees {
         runtime().block_on(async {
             let (near, far) = link();
             let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
-            let (outcome, served) = tokio::join!(client(near, request, monitor.clone()), server(far));
+            let (outcome, served) =
+                tokio::join!(client(near, Prepared::new(request, &monitor), monitor.clone()), server(far));
             assert_eq!(served.expect("the server ends well"), ExitCode::Ok);
             assert_eq!(monitor.exit_code(), ExitCode::Ok);
             outcome.expect("the client ends well")
@@ -120,20 +121,28 @@ fn every_kind_of_session_ends_over_a_link_of_4_kib_and_50_ms() {
     }
 }
 
+/// Round trips of a session: those of a list that comes whole with its requests, or of one that streams.
+fn round_trips(requests: u64, streamed: u64) -> u64 {
+    // Greeting, list, one for each time that all slots are full, end.
+    if file_list::STREAMS { streamed } else { 1 + 1 + requests + 1 }
+}
+
+fn waves(requests: u64, files: usize) -> u64 {
+    requests.div_ceil(depth::depth(files, Some(Duration::ZERO)) as u64)
+}
+
 #[test]
-fn round_trips_are_those_of_the_requests_under_way() {
+fn round_trips_are_those_of_the_requests_under_way_or_two_at_most() {
     for role in [Role::Sender, Role::Receiver] {
         let trees = Trees::new();
         for index in 0..20 {
             trees.file(&format!("f{index:02}"), &noise(9000, index));
         }
-        let waves = 20_u64.div_ceil(depth::depth(20, Some(Duration::ZERO)) as u64);
-        // Greeting, list, one for each time that all slots are full, end.
-        assert_eq!(trees.sync(role, quick).ours.round_trips, 1 + 1 + waves + 1);
-        assert_eq!(trees.sync(role, quick).ours.round_trips, 1 + 1 + 1, "nothing to send");
+        assert_eq!(trees.sync(role, quick).ours.round_trips, round_trips(waves(20, 20), 2));
+        assert_eq!(trees.sync(role, quick).ours.round_trips, round_trips(0, 1), "nothing to send");
         trees.file("f00", &noise(9001, 50));
-        // A delta takes two: one for the signature.
-        assert_eq!(trees.sync(role, quick).ours.round_trips, 1 + 1 + 2 + 1);
+        // Asked for, a signature is a round trip of its own.
+        assert_eq!(trees.sync(role, quick).ours.round_trips, round_trips(2, 2));
     }
 }
 
@@ -145,13 +154,120 @@ fn small_files_share_a_round_trip_where_both_ends_take_batches() {
             trees.file(&format!("f{index:02}"), &noise(1000, index));
         }
         let files = if phases::capabilities() & phases::capability("1.2") != 0 { 64 } else { 1 };
-        let requests = 100_u64.div_ceil(files);
-        let waves = requests.div_ceil(depth::depth(100, Some(Duration::ZERO)) as u64);
         let outcome = trees.sync(role, quick);
-        assert_eq!(outcome.ours.round_trips, 1 + 1 + waves + 1);
+        assert_eq!(outcome.ours.round_trips, round_trips(waves(100_u64.div_ceil(files), 100), 2));
         assert_eq!(outcome.ours.literal, 100 * 1000);
         assert_eq!(trees.read("f42"), noise(1000, 42));
     }
+}
+
+/// What is in a directory and below it: path and contents, `None` of a directory.
+fn tree_at(dir: &Path) -> Vec<(std::path::PathBuf, Option<Vec<u8>>)> {
+    let mut found = Vec::new();
+    for item in fs::read_dir(dir).expect("a directory") {
+        let path = item.expect("an item").path();
+        found.push((path.clone(), fs::read(&path).ok()));
+        if path.is_dir() {
+            found.extend(tree_at(&path));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_list_that_streams_and_one_that_comes_whole_make_the_same_tree_and_counts() {
+    let mut trees = Trees::new();
+    for index in 0..300 {
+        trees.file(&format!("d{}/e{}/f{index}", index % 7, index % 3), &noise(40 * index, index as u64));
+    }
+    trees.options.delete = Some(DeleteTime::During);
+    let sync = |streams: bool| {
+        let request = Request {
+            role: Role::Sender,
+            options: trees.options.clone(),
+            sources: vec![trees.path("source/")],
+            destination: trees.path("destination"),
+        };
+        let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
+        let outcome = runtime().block_on(async {
+            let mut prepared = Prepared::whole(request);
+            if streams {
+                let Prepared { request, seed, .. } = &prepared;
+                prepared.lister =
+                    Lister::start(&request.sources, &request.options, &Filter::default(), *seed, &monitor);
+            }
+            assert_eq!(prepared.lister.is_some(), streams);
+            let (near, far) = quick();
+            let (outcome, served) = tokio::join!(client(near, prepared, monitor.clone()), server(far));
+            served.expect("the server ends well");
+            outcome.expect("the client ends well")
+        });
+        let theirs = outcome.theirs.expect("a receiver that has counted");
+        let counts = [
+            theirs.listed,
+            theirs.created,
+            theirs.updated,
+            theirs.unchanged,
+            theirs.deleted,
+            theirs.total,
+            theirs.literal,
+        ];
+        (counts, tree_at(&trees.dir.path().join("destination")))
+    };
+    let destination = trees.dir.path().join("destination");
+    let [first, second] = [false, true].map(|streams| {
+        let first = sync(streams);
+        fs::write(destination.join("d1/extra"), "extra").expect("a file");
+        fs::remove_file(destination.join("d2/e2/f2")).expect("it is there");
+        fs::write(destination.join("d3/e0/f129"), noise(40 * 129, 1)).expect("it is there");
+        let second = sync(streams);
+        fs::remove_dir_all(&destination).expect("it is there");
+        (first, second)
+    });
+    assert!(first == second, "{:?} {:?}, streamed {:?} {:?}", first.0.0, first.1.0, second.0.0, second.1.0);
+}
+
+#[test]
+fn the_same_tree_makes_the_same_frames() {
+    for role in [Role::Sender, Role::Receiver] {
+        let trees = Trees::new();
+        for index in 0..300 {
+            trees.file(&format!("d{}/e{}/f{index}", index % 7, index % 3), &noise(10 * index, index as u64));
+        }
+        let sync = || {
+            let outcome = trees.sync(role, quick);
+            fs::remove_dir_all(trees.dir.path().join("destination")).expect("removed");
+            (outcome.frames, outcome.ours.literal)
+        };
+        let first = sync();
+        for _ in 0..5 {
+            assert_eq!(sync(), first);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_sends_chunks_to_a_peer_without_hears_that_it_is_older() {
+    if !file_list::STREAMS {
+        return;
+    }
+    let trees = Trees::new();
+    trees.file("a", b"contents");
+    runtime().block_on(async {
+        let (near, mut far) = quick();
+        let old = Hello { max_version: CHUNKS_SINCE - 1, ..Hello::ours(&Clock::start(), 0) };
+        far.writer.write_all(&old.encode()).await.expect("room for a greeting");
+        let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
+        let request = Request {
+            role: Role::Sender,
+            options: trees.options.clone(),
+            sources: vec![trees.path("source/")],
+            destination: trees.path("destination"),
+        };
+        let silence = client(near, Prepared::new(request, &monitor), monitor.clone()).await;
+        assert!(matches!(silence, Err(Silence::Older)), "{:?}", silence.err());
+    });
 }
 
 #[test]

@@ -51,6 +51,26 @@ pub type Wanted<'a> = &'a mut dyn FnMut(&Path, bool) -> bool;
 /// Told of each path that could not be read.
 pub type Report<'a> = &'a mut dyn FnMut(&Path, io::Error);
 
+/// A directory that a walk has been in, or has not come into.
+#[derive(Debug)]
+pub enum Visited {
+    /// It, what is in it but for its directories, and their names: each of them is visited later, in this order, before
+    /// what comes after its parent. `contents_listed` of the directory's own entry says whether that is all.
+    Dir {
+        /// The directory itself.
+        own: Entry,
+        /// What is in it and no directory, in the order of the names' bytes.
+        entries: Vec<Entry>,
+        /// The directories in it, in the order of the names' bytes.
+        dirs: Vec<CString>,
+    },
+    /// It was there when its parent was listed, and is not, or cannot be looked at; that was reported.
+    Lost,
+}
+
+/// Told of each directory below a start, parents first; `false` ends the walk.
+pub type Visit<'a> = &'a mut dyn FnMut(Visited) -> bool;
+
 /// Scans `start` (`.` or a path below the root of `tree`): itself first, whatever it is, then what is below it.
 pub fn scan(tree: &Tree, start: &Path, options: &ScanOptions, keep: Wanted<'_>, report: Report<'_>) -> Vec<Entry> {
     scan_with(tree, start, options, &mut LinkGroups::default(), keep, report)
@@ -65,23 +85,38 @@ pub fn scan_with(
     keep: Wanted<'_>,
     report: Report<'_>,
 ) -> Vec<Entry> {
-    let mut walk = Walk {
-        tree,
-        options,
-        groups,
-        keep,
-        report,
-        entries: Vec::new(),
-        listing: Listing::default(),
-        path: Vec::new(),
-        device: 0,
+    let mut all = Vec::new();
+    let mut visit = |visited: Visited| {
+        if let Visited::Dir { own, entries, .. } = visited {
+            all.push(own);
+            all.extend(entries);
+        }
+        true
     };
-    if let Err(error) = walk.run(start) {
-        (walk.report)(start, error);
+    if let Some(start) = walk(tree, start, options, groups, keep, report, &mut visit) {
+        all.push(start);
     }
     // A list grows by doubling, and lives as long as the sync.
-    walk.entries.shrink_to_fit();
-    walk.entries
+    all.shrink_to_fit();
+    all
+}
+
+/// Walks the directories from `start` on. A start that is none is returned instead.
+pub fn walk(
+    tree: &Tree,
+    start: &Path,
+    options: &ScanOptions,
+    groups: &mut LinkGroups,
+    keep: Wanted<'_>,
+    report: Report<'_>,
+    visit: Visit<'_>,
+) -> Option<Entry> {
+    let (listing, path) = (Listing::default(), Vec::new());
+    let mut walk = Walk { tree, options, groups, keep, report, visit, listing, path, device: 0 };
+    walk.run(start).unwrap_or_else(|error| {
+        (walk.report)(start, error);
+        None
+    })
 }
 
 struct Walk<'a> {
@@ -90,7 +125,7 @@ struct Walk<'a> {
     groups: &'a mut LinkGroups,
     keep: Wanted<'a>,
     report: Report<'a>,
-    entries: Vec<Entry>,
+    visit: Visit<'a>,
     listing: Listing,
     /// The memory of the last path that was asked about.
     path: Vec<u8>,
@@ -98,32 +133,38 @@ struct Walk<'a> {
     device: u64,
 }
 
-/// The directories still to be walked in each directory of the chain, the next one last.
-type Pending = Vec<Vec<CString>>;
+/// The directories still to be walked in each directory of the chain, the next one last; `None` once nobody wants more.
+type Pending = Option<Vec<Vec<CString>>>;
 
 impl Walk<'_> {
     /// Fails only where the start itself cannot be read.
-    fn run(&mut self, start: &Path) -> io::Result<()> {
+    fn run(&mut self, start: &Path) -> io::Result<Option<Entry>> {
         let (parent, name) = self.tree.at(start)?;
         let stat = stat::of_name(parent.as_fd(), name)?;
         self.device = stat::device(&stat);
-        self.add(start, &stat, parent.as_fd(), name)?;
+        let own = self.entry(start, &stat, parent.as_fd(), name)?;
         if !stat::is_dir(&stat) {
-            return Ok(());
+            return Ok(Some(own));
         }
-        let handle = open_for_listing(parent.as_fd(), name)?;
+        let handle = match open_for_listing(parent.as_fd(), name) {
+            Ok(handle) => handle,
+            Err(error) => {
+                (self.visit)(Visited::Dir { own, entries: Vec::new(), dirs: Vec::new() });
+                return Err(error);
+            }
+        };
         let at = if name == "." { b"" } else { start.as_os_str().as_bytes() };
-        self.walk(Chain::new(self.tree, at, handle));
-        Ok(())
+        self.walk(Chain::new(self.tree, at, handle), own);
+        Ok(None)
     }
 
-    fn walk(&mut self, mut chain: Chain<'_>) {
-        let mut pending = vec![self.list(&chain)];
-        while let Some(level) = pending.last_mut() {
+    fn walk(&mut self, mut chain: Chain<'_>, own: Entry) {
+        let mut pending = self.list(&chain, own).map(|dirs| vec![dirs]);
+        while let Some(level) = pending.as_mut().and_then(|levels| levels.last_mut()) {
             match level.pop() {
                 Some(name) => self.descend(&mut chain, &name, &mut pending),
                 None => {
-                    pending.pop();
+                    pending.as_mut().map(Vec::pop);
                     self.ascend(&mut chain, &mut pending);
                 }
             }
@@ -132,31 +173,52 @@ impl Walk<'_> {
 
     fn descend(&mut self, chain: &mut Chain<'_>, name: &CStr, pending: &mut Pending) {
         let path = chain.child(name, Vec::new());
-        match self.enter(chain, Path::new(OsStr::from_bytes(&path)), name) {
-            Ok(true) => pending.push(self.list(chain)),
-            Ok(false) => {}
-            Err(error) => (self.report)(Path::new(OsStr::from_bytes(&path)), error),
+        let path = Path::new(OsStr::from_bytes(&path));
+        let mut own = None;
+        let goes_on = match self.enter(chain, path, name, &mut own) {
+            Ok(true) => match own.take().and_then(|own| self.list(chain, own)) {
+                Some(dirs) => {
+                    pending.get_or_insert_default().push(dirs);
+                    true
+                }
+                None => false,
+            },
+            Ok(false) => self.visit_closed(own),
+            Err(error) => {
+                (self.report)(path, error);
+                self.visit_closed(own)
+            }
+        };
+        if !goes_on {
+            *pending = None;
         }
+    }
+
+    /// A directory that was not gone into.
+    fn visit_closed(&mut self, own: Option<Entry>) -> bool {
+        (self.visit)(own.map_or(Visited::Lost, |own| Visited::Dir { own, entries: Vec::new(), dirs: Vec::new() }))
     }
 
     fn ascend(&mut self, chain: &mut Chain<'_>, pending: &mut Pending) {
         if let Err(error) = chain.leave() {
             // Its remaining directories cannot be reached any more; those of its parents may be.
             (self.report)(chain.path(), error);
-            if let Some(level) = pending.last_mut() {
-                level.clear();
+            let lost = pending.as_mut().and_then(|levels| levels.last_mut()).map(std::mem::take).unwrap_or_default();
+            if !lost.iter().all(|_| (self.visit)(Visited::Lost)) {
+                *pending = None;
             }
         }
     }
 
-    /// Lists the directory `name` and goes into it; `false` where it is not to be descended into.
-    fn enter(&mut self, chain: &mut Chain<'_>, path: &Path, name: &CStr) -> io::Result<bool> {
+    /// Looks at the directory `name`, says in `own` what it is, and goes into it; `false` where it is not to be descended
+    /// into.
+    fn enter(&mut self, chain: &mut Chain<'_>, path: &Path, name: &CStr, own: &mut Option<Entry>) -> io::Result<bool> {
         let parent = chain.handle()?;
         let stat = stat::of_name(parent, name)?;
         if !stat::is_dir(&stat) {
             return Err(changed());
         }
-        self.add(path, &stat, parent, name)?;
+        *own = Some(self.entry(path, &stat, parent, name)?);
         if !self.descends_into(&stat) {
             return Ok(false);
         }
@@ -169,41 +231,41 @@ impl Walk<'_> {
         self.options.recursive && !(self.options.one_file_system && stat::device(stat) != self.device)
     }
 
-    /// Adds what is no directory of the one just entered, and returns its directories.
-    fn list(&mut self, chain: &Chain<'_>) -> Vec<CString> {
-        // The entry of the directory itself is the last that was added.
-        let directory = self.entries.len().saturating_sub(1);
+    /// Lists the directory just entered, whose entry is `own`, and has it visited. Returns its directories, the first one
+    /// last; `None` if nobody wants more.
+    fn list(&mut self, chain: &Chain<'_>, mut own: Entry) -> Option<Vec<CString>> {
         let mut listing = std::mem::take(&mut self.listing);
         let read = chain.handle().and_then(|handle| listing.read(handle).map(|()| handle));
-        let mut directories = Vec::new();
+        let (mut entries, mut dirs) = (Vec::new(), Vec::new());
         match chain.handle() {
             Ok(handle) => {
                 match read {
-                    Ok(_) => self.entries[directory].contents_listed = true,
+                    Ok(_) => own.contents_listed = true,
                     Err(error) => (self.report)(chain.path(), error),
                 }
                 for (name, file_type) in listing.iter() {
-                    self.list_item(chain, handle, name, file_type, &mut directories);
+                    self.list_item(chain, handle, (name, file_type), &mut entries, &mut dirs);
                 }
             }
             Err(error) => (self.report)(chain.path(), error),
         }
         self.listing = listing;
-        directories.reverse();
-        directories
+        let mut pending = dirs.clone();
+        pending.reverse();
+        (self.visit)(Visited::Dir { own, entries, dirs }).then_some(pending)
     }
 
     fn list_item(
         &mut self,
         chain: &Chain<'_>,
         parent: BorrowedFd<'_>,
-        name: &CStr,
-        file_type: Option<FileType>,
-        directories: &mut Vec<CString>,
+        (name, file_type): (&CStr, Option<FileType>),
+        entries: &mut Vec<Entry>,
+        dirs: &mut Vec<CString>,
     ) {
         let bytes = chain.child(name, std::mem::take(&mut self.path));
         let path = Path::new(OsStr::from_bytes(&bytes));
-        if let Err(error) = self.try_list_item(path, parent, name, file_type, directories) {
+        if let Err(error) = self.try_list_item(path, parent, (name, file_type), entries, dirs) {
             (self.report)(path, error);
         }
         self.path = bytes;
@@ -213,9 +275,9 @@ impl Walk<'_> {
         &mut self,
         path: &Path,
         parent: BorrowedFd<'_>,
-        name: &CStr,
-        file_type: Option<FileType>,
-        directories: &mut Vec<CString>,
+        (name, file_type): (&CStr, Option<FileType>),
+        entries: &mut Vec<Entry>,
+        dirs: &mut Vec<CString>,
     ) -> io::Result<()> {
         let is_dir = match file_type {
             Some(file_type) => file_type == FileType::Dir,
@@ -225,29 +287,29 @@ impl Walk<'_> {
             return Ok(());
         }
         if is_dir {
-            directories.push(name.to_owned());
+            dirs.push(name.to_owned());
             return Ok(());
         }
         let stat = stat::of_name(parent, name)?;
         if stat::is_dir(&stat) {
             return Err(changed());
         }
-        self.add(path, &stat, parent, name)
+        entries.push(self.entry(path, &stat, parent, name)?);
+        Ok(())
     }
 
-    fn add(
+    fn entry(
         &mut self,
         path: &Path,
         stat: &Stat,
         parent: BorrowedFd<'_>,
         name: impl rustix::path::Arg,
-    ) -> io::Result<()> {
+    ) -> io::Result<Entry> {
         let mut entry = stat::entry(Paths::new(self.tree.path(), path), stat, parent, name)?;
         if self.options.hard_links && !entry.is_dir() && stat::links(stat) > 1 {
             entry.set_link_group(self.groups.number(stat));
         }
-        self.entries.push(entry);
-        Ok(())
+        Ok(entry)
     }
 }
 

@@ -41,7 +41,14 @@ impl Case {
         // Of a root that does not exist and may not be made, rsync says in a dry run what it does not say otherwise.
         let needed = has("-n") && has("--existing");
         let destination = (needed || maker.rng.u8(..5) > 0).then(|| maker.destination(&source));
-        let (sources, target) = maker.paths(&source, &options);
+        let (sources, mut target) = maker.paths(&source, &options);
+        if destination.is_none()
+            && target == "destination"
+            && sources.iter().any(|source| !source.ends_with(['/', '.']))
+        {
+            // If the rules leave a single directory in the list, rsync makes that of a target that is not there yet.
+            target.push('/');
+        }
         let outside = Tree::new().file("kept", "outside").file("sub/kept", "outside too").mode(0o600);
         Case { source, destination, outside, options, sources, target }
     }

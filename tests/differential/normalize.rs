@@ -105,12 +105,12 @@ fn lines(finished: &Finished, case: &Case) -> BTreeSet<String> {
 }
 
 impl Case {
-    /// Last components of the names of files with several, where that matters.
+    /// Last components of the names of files with several: in the source where that is kept, and in the destination, where
+    /// what is changed under one name has been changed before its other names are looked at.
     fn linked_names(&self) -> Vec<String> {
-        if !self.options.iter().any(|option| option == "-H") {
-            return Vec::new();
-        }
-        let nodes = self.source.entries.iter().filter_map(|(path, spec)| match &spec.node {
+        let source = Some(&self.source).filter(|_| self.options.iter().any(|option| option == "-H"));
+        let trees = source.into_iter().chain(&self.destination);
+        let nodes = trees.flat_map(|tree| &tree.entries).filter_map(|(path, spec)| match &spec.node {
             Node::HardLink(first) => Some([path.clone(), first.clone()]),
             _ => None,
         });

@@ -62,6 +62,11 @@ impl<R: Read, W: Write> Wire<R, W> {
         Ok(RawFrame { code, payload })
     }
 
+    /// Passes over the next frame, whatever it is; `false` once the link has ended.
+    pub fn recv_raw(&mut self) -> bool {
+        self.frame().is_ok()
+    }
+
     /// The next message, whatever it is.
     pub fn recv_any(&mut self) -> Message {
         let frame = self.frame().expect("a frame");
@@ -94,9 +99,9 @@ impl<R: Read, W: Write> Wire<R, W> {
         self.send_raw(&Hello::ours(&Clock::start(), 0).encode());
     }
 
-    /// Greets, and reads the peer's greeting.
-    pub fn greet(&mut self) {
-        self.send_raw(&Hello::ours(&Clock::start(), 0).encode());
+    /// Greets as one who wants to hear of the phases `capabilities`, and reads the peer's greeting.
+    pub fn greet(&mut self, capabilities: u64) {
+        self.send_raw(&Hello { capabilities, ..Hello::ours(&Clock::start(), 0) }.encode());
         let greeting = self.frame().expect("a greeting");
         assert_eq!(greeting.code, sy::protocol::message::code::HELLO);
     }
@@ -109,10 +114,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that plays `role` at `path`, ready for the first message of that.
+    /// A server that plays `role` at `path`, ready for the first message of that; its list is to come whole.
     pub fn start(role: Role, path: &Path, options: &Options) -> Server {
+        Server::start_for(0, role, path, options)
+    }
+
+    /// The same for a client of these capabilities.
+    pub fn start_for(capabilities: u64, role: Role, path: &Path, options: &Options) -> Server {
         let mut server = Server::bare();
-        server.wire.greet();
+        server.wire.greet(capabilities);
         server.wire.send(&Message::SessionStart(SessionStart {
             session_id: 1,
             role,

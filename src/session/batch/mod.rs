@@ -33,8 +33,10 @@ mod tests {
     use crate::phases;
     use crate::protocol::buffers::Buffers;
     use crate::protocol::frame::read_frame;
+    use crate::protocol::hello::Clock;
     use crate::protocol::message::{Message, Role};
     use crate::session::channel::{self, Outbox, Settings};
+    use crate::session::round_trip::{Distance, RoundTrip};
     use crate::transport::memory;
 
     struct Deaf;
@@ -54,7 +56,8 @@ mod tests {
                 compress: false,
                 root: Default::default(),
                 buffers: Buffers::default(),
-                asked: None,
+                distance: Distance { clock: Clock::start(), known: RoundTrip::new(None), asks: false },
+                greeting: None,
             };
             let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
             let (inbox, outbox, written) = channel::open(near, settings, monitor, Default::default());

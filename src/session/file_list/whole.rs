@@ -84,7 +84,7 @@ fn fill(entries: &[Entry]) -> usize {
 }
 
 /// Names of owners and groups, each told once.
-struct Names {
+pub(super) struct Names {
     wanted: bool,
     owners: Owners,
     users: HashSet<u32>,
@@ -94,7 +94,7 @@ struct Names {
 type Told = Vec<(u32, Vec<u8>)>;
 
 impl Names {
-    fn new(session: &Session) -> Names {
+    pub(super) fn new(session: &Session) -> Names {
         Names {
             wanted: !session.options.numeric_ids,
             owners: Owners::new(),
@@ -103,7 +103,8 @@ impl Names {
         }
     }
 
-    fn of(&mut self, entries: &[Entry]) -> (Told, Told) {
+    /// The names of the owners of `entries` that nobody has been told of.
+    pub(super) fn of<'e>(&mut self, entries: impl IntoIterator<Item = &'e Entry>) -> (Told, Told) {
         let (mut users, mut groups) = (Vec::new(), Vec::new());
         if !self.wanted {
             return (users, groups);
@@ -120,40 +121,38 @@ impl Names {
     }
 }
 
-/// Receiver: takes in the list, owners already translated. Also tells whether it is complete.
+/// Receiver: takes in the list, which begins with `first`, owners already translated. Also tells whether it is complete.
 ///
 /// # Errors
 /// The link's; [`Error::Stream`] for a list that contradicts itself.
-pub fn receive(session: &mut Session) -> Result<(Vec<Entry>, bool)> {
+pub fn receive(session: &mut Session, first: FileList) -> Result<(Vec<Entry>, bool)> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut ids = IdMap::new(session.options.numeric_ids);
     let mut complete = true;
+    let mut next = first;
     loop {
-        match session.inbox.recv()? {
-            Message::FileList(list) => {
-                if list.first as usize != entries.len() || entries.len() + list.entries.len() > MAX_ENTRIES {
-                    return Err(Error::Stream("a piece of the list is out of order".into()));
-                }
-                list.users.iter().for_each(|(id, name)| ids.add_user(*id, name));
-                list.groups.iter().for_each(|(id, name)| ids.add_group(*id, name));
-                session
-                    .requested
-                    .iter()
-                    .try_for_each(|asked| list.entries.iter().try_for_each(|entry| asked.check(entry)))?;
-                let sizes = list.entries.iter().map(|entry| entry.kind.size());
-                let bytes = sizes.fold(0, u64::saturating_add);
-                session.monitor.progress.found(list.entries.len() as u64, bytes);
-                entries.extend(list.entries.into_iter().map(|entry| {
-                    let (uid, gid) = (ids.local_uid(entry.uid), ids.local_gid(entry.gid));
-                    Entry { uid, gid, ..entry }
-                }));
-                complete &= !list.incomplete;
-                if list.last {
-                    break;
-                }
-            }
-            other => return Err(session.out_of_place("the list", &other)),
+        let list = next;
+        if list.first as usize != entries.len() || entries.len() + list.entries.len() > MAX_ENTRIES {
+            return Err(Error::Stream("a piece of the list is out of order".into()));
         }
+        list.users.iter().for_each(|(id, name)| ids.add_user(*id, name));
+        list.groups.iter().for_each(|(id, name)| ids.add_group(*id, name));
+        session.requested.iter().try_for_each(|asked| list.entries.iter().try_for_each(|entry| asked.check(entry)))?;
+        let sizes = list.entries.iter().map(|entry| entry.kind.size());
+        let bytes = sizes.fold(0, u64::saturating_add);
+        session.monitor.progress.found(list.entries.len() as u64, bytes);
+        entries.extend(list.entries.into_iter().map(|entry| {
+            let (uid, gid) = (ids.local_uid(entry.uid), ids.local_gid(entry.gid));
+            Entry { uid, gid, ..entry }
+        }));
+        complete &= !list.incomplete;
+        if list.last {
+            break;
+        }
+        next = match session.inbox.recv()? {
+            Message::FileList(list) => list,
+            other => return Err(session.out_of_place("the list", &other)),
+        };
     }
     check(&entries)?;
     Ok((entries, complete))

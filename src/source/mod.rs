@@ -24,6 +24,8 @@ use crate::tree::dir::Tree;
 use crate::tree::entry::{Digest, Entry};
 use crate::tree::scanner::{LinkGroups, ScanOptions, scan_with};
 
+pub mod lister;
+
 /// Read at once where contents are only hashed, in bytes.
 const HASH_BUFFER: usize = 256 << 10;
 
@@ -106,24 +108,14 @@ impl Source {
 
     fn scan_root(&mut self, tree: Arc<Tree>, start: &Path, options: &Options, filter: &Filter, monitor: &Monitor) {
         let contents = start == Path::new(".");
-        let scan_options = ScanOptions {
-            recursive: options.recursive,
-            one_file_system: options.one_file_system,
-            hard_links: options.hard_links,
-        };
+        let scan_options = scan_options(options);
         // -d alone lists what is in a directory only where its contents are meant.
         let below = options.recursive || contents;
         let mut complete = true;
         let mut keep =
             |path: &Path, is_dir: bool| below && filter.verdict(Side::Sender, path, is_dir) == Verdict::Included;
         let mut report = |path: &Path, error: io::Error| {
-            let path = &tree.path().join(path);
-            if error.kind() == io::ErrorKind::NotFound {
-                monitor.warn(ExitCode::Vanished, &format!("{} vanished while it was listed", path.display()));
-            } else {
-                complete = false;
-                monitor.failed("read", path, &error);
-            }
+            complete &= !report_unlisted(&tree, path, &error, monitor);
         };
         let first = self.entries.len();
         let mut found = scan_with(&tree, start, &scan_options, &mut self.groups, &mut keep, &mut report);
@@ -202,9 +194,10 @@ impl Source {
         }
     }
 
-    fn root_of(&self, index: usize) -> &Root {
+    /// The tree that the entry at `index` was found in.
+    pub fn tree(&self, index: usize) -> &Arc<Tree> {
         let after = self.roots.partition_point(|root| root.first <= index);
-        &self.roots[after.saturating_sub(1)]
+        &self.roots[after.saturating_sub(1)].tree
     }
 
     /// Opens the regular file at `index` for reading.
@@ -212,8 +205,27 @@ impl Source {
     /// # Errors
     /// The system's; also when something else than a regular file stands there by now.
     pub fn open(&self, index: usize) -> io::Result<File> {
-        self.root_of(index).tree.open_file(self.entries[index].relative())
+        self.tree(index).open_file(self.entries[index].relative())
     }
+}
+
+fn scan_options(options: &Options) -> ScanOptions {
+    ScanOptions {
+        recursive: options.recursive,
+        one_file_system: options.one_file_system,
+        hard_links: options.hard_links,
+    }
+}
+
+/// Reports that something could not be listed. Tells whether the list lacks it: what has vanished is not in the source.
+fn report_unlisted(tree: &Tree, path: &Path, error: &io::Error, monitor: &Monitor) -> bool {
+    let path = &tree.path().join(path);
+    if error.kind() == io::ErrorKind::NotFound {
+        monitor.warn(ExitCode::Vanished, &format!("{} vanished while it was listed", path.display()));
+        return false;
+    }
+    monitor.failed("read", path, error);
+    true
 }
 
 /// Splits a source into the directory to open and the name to start at: `.` where the contents are meant.

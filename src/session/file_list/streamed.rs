@@ -1,0 +1,316 @@
+//! Phase 5.1: a sender that lists, hears decisions and sends contents at once, directory by directory.
+//!
+//! Chunks go out as fast as the source is listed, as long as no more than `WINDOW` entries are undecided or unsent; the
+//! receiver answers each with its decisions, in order. Files that are wanted of one chunk share batches with each other
+//! only, so the same tree makes the same frames whatever the timing. After the last chunk comes FILE_LIST_END; the
+//! receiver, who alone knows when all is done, ends the session.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::events::Event;
+use crate::plan::{Action, Decision};
+use crate::protocol::chunk::{self, Chunk, ChunkAck, Contents, ListEnd, State};
+use crate::protocol::codec;
+use crate::protocol::message::{Counters, HeapCounts, Message};
+use crate::session::Session;
+use crate::session::file_list::whole::Names;
+use crate::session::outgoing::{Item, Outgoing, Want};
+use crate::source::lister::{Listed, Lister};
+use crate::tree::dir::Tree;
+use crate::tree::entry::Entry;
+use crate::tree::scanner::Visited;
+
+/// Entries that are listed and not yet dealt with, before the sender waits to list more: a few MiB. A directory is listed
+/// to its end once it is begun.
+const WINDOW: usize = 64 << 10;
+
+/// Plays a sender whose source is being listed. Returns what it counted, and what the receiver did.
+///
+/// # Errors
+/// What ended the session early.
+pub fn run(session: &mut Session, lister: Lister) -> Result<(Counters, Option<Counters>)> {
+    let begun = Instant::now();
+    let names = Names::new(session);
+    let mut streamer = Streamer {
+        outgoing: Outgoing::new(session, usize::MAX),
+        trees: lister.trees.clone(),
+        lister: Some(lister),
+        names,
+        next_chunk: 0,
+        next_index: 0,
+        announced: 0,
+        to_visit: Vec::new(),
+        sent: VecDeque::new(),
+        in_flight: 0,
+        leaders: HashMap::new(),
+        listed: Counters::default(),
+        wanted: false,
+        begun,
+    };
+    streamer.announce_roots()?;
+    let theirs = streamer.play()?;
+    let mut counters = streamer.counters();
+    counters.stages_us[3] = begun.elapsed().as_micros() as u64;
+    counters.heap = HeapCounts::now(0);
+    Ok((counters, Some(theirs)))
+}
+
+/// A chunk that is not decided on.
+struct Sent {
+    id: u32,
+    /// The index of its first place.
+    first: u32,
+    tree: Arc<Tree>,
+    own: Option<Entry>,
+    entries: Vec<Entry>,
+}
+
+struct Streamer<'a> {
+    outgoing: Outgoing<'a>,
+    trees: Vec<Arc<Tree>>,
+    /// `None` once all is listed.
+    lister: Option<Lister>,
+    names: Names,
+    next_chunk: u32,
+    next_index: u32,
+    /// Directories announced: the number of the last one.
+    announced: u32,
+    /// The numbers of directories that are yet to be visited, those of the deepest directory last.
+    to_visit: Vec<Range<u32>>,
+    sent: VecDeque<Sent>,
+    /// Entries in `sent`, and files wanted and not settled.
+    in_flight: usize,
+    /// The first name of each hard-link group, for what the user is told.
+    leaders: HashMap<u32, PathBuf>,
+    listed: Counters,
+    /// Whether any contents were wanted.
+    wanted: bool,
+    begun: Instant,
+}
+
+impl Streamer<'_> {
+    fn announce_roots(&mut self) -> Result<()> {
+        let roots = self.lister.as_mut().map(|lister| std::mem::take(&mut lister.roots)).unwrap_or_default();
+        let contents = Contents { dirs: roots, ..Contents::default() };
+        let state = State { first: true, last: true, ..State::default() };
+        self.send(0, state, contents, self.trees[0].clone())
+    }
+
+    fn play(&mut self) -> Result<Counters> {
+        loop {
+            while let Some(message) = self.outgoing.try_recv()? {
+                if let Some(theirs) = self.handle(message)? {
+                    return Ok(theirs);
+                }
+            }
+            let listed = match self.may_list() {
+                true => self.lister.as_mut().and_then(Lister::ready),
+                false => None,
+            };
+            let lists = listed.is_some();
+            if let Some(listed) = listed {
+                self.list(listed)?;
+            }
+            if self.outgoing.step()? || lists {
+                continue;
+            }
+            self.wait()?;
+        }
+    }
+
+    fn may_list(&self) -> bool {
+        self.in_flight < WINDOW
+    }
+
+    /// Waits for a message or for the next directory; says nothing of what it was: the next turn finds out.
+    fn wait(&mut self) -> Result<()> {
+        let may_list = self.may_list();
+        let runtime = self.outgoing.session.outbox.runtime();
+        let lister = self.lister.as_mut().filter(|_| may_list);
+        let listed = match lister {
+            None => {
+                let message = self.outgoing.session.inbox.recv()?;
+                self.outgoing.put_back(message);
+                return Ok(());
+            }
+            Some(lister) => runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = self.outgoing.session.inbox.stirs() => None,
+                    listed = lister.next() => Some(listed),
+                }
+            }),
+        };
+        match listed {
+            None => Ok(()),
+            Some(Some(listed)) => self.list(listed),
+            Some(None) => self.end_list(),
+        }
+    }
+
+    fn end_list(&mut self) -> Result<()> {
+        self.lister = None;
+        self.outgoing.session.monitor.progress.listed.store(true, Relaxed);
+        self.listed.stages_us[0] = self.begun.elapsed().as_micros() as u64;
+        let end = ListEnd { total: self.next_index, counters: self.listed };
+        self.outgoing.session.outbox.send(Message::FileListEnd(end))
+    }
+
+    fn list(&mut self, listed: Listed) -> Result<()> {
+        let Listed { visited, root, incomplete } = listed;
+        let dir = self.next_to_visit();
+        let tree = self.trees[root].clone();
+        let Visited::Dir { own, entries, dirs } = visited else {
+            let state = State { first: true, last: true, lost: true, incomplete };
+            self.to_visit.push(0..0);
+            return self.send(dir, state, Contents::default(), tree);
+        };
+        let first = self.announced + 1;
+        let dirs: Vec<_> = dirs.into_iter().map(|name| os_string(name.into_bytes())).collect();
+        // Indexes are 32 bits and count every entry, so this overflows after they do.
+        self.announced = self.announced.saturating_add(dirs.len() as u32);
+        self.to_visit.push(first..self.announced + 1);
+        let mut rest = entries.into_iter().peekable();
+        let mut own = Some(own);
+        let mut dirs = Some(dirs);
+        loop {
+            let mut contents = Contents { own: own.take(), ..Contents::default() };
+            let mut bytes = 0;
+            while let Some(entry) = rest.next_if(|_| bytes < chunk::FILL) {
+                bytes += codec::entry_size(&entry);
+                contents.entries.push(entry);
+            }
+            let last = rest.peek().is_none();
+            if last {
+                contents.dirs = dirs.take().unwrap_or_default();
+            }
+            let state = State { first: contents.own.is_some(), last, lost: false, incomplete };
+            self.send(dir, state, contents, tree.clone())?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The number of the directory that the lister visits next.
+    fn next_to_visit(&mut self) -> u32 {
+        while let Some(level) = self.to_visit.last_mut() {
+            if let Some(number) = level.next() {
+                return number;
+            }
+            self.to_visit.pop();
+        }
+        // The lister visits what it announced and nothing else.
+        0
+    }
+
+    fn send(&mut self, dir: u32, state: State, mut contents: Contents, tree: Arc<Tree>) -> Result<()> {
+        if dir == 0 {
+            // Roots are numbered like any other directory's.
+            self.announced = contents.dirs.len() as u32;
+            self.to_visit.push(1..self.announced + 1);
+        }
+        let listed = contents.own.iter().chain(&contents.entries);
+        (contents.users, contents.groups) = self.names.of(listed);
+        let places = contents.own.iter().len() + contents.entries.len();
+        let id = self.next_chunk;
+        let first = self.next_index;
+        self.next_chunk += 1;
+        self.next_index = u32::try_from(places)
+            .ok()
+            .and_then(|places| first.checked_add(places))
+            .ok_or_else(|| Error::Selection("the source has more entries than one sync can list".into()))?;
+        self.listed.listed += places as u64;
+        self.listed.total += contents.entries.iter().map(|entry| entry.kind.size()).sum::<u64>();
+        self.in_flight += places;
+        let session = &self.outgoing.session;
+        let chunk = Chunk::new(id, dir, state, &contents, session.buffers.take(2 * chunk::FILL));
+        session.outbox.send(Message::FileListChunk(chunk))?;
+        self.sent.push_back(Sent { id, first, tree, own: contents.own, entries: contents.entries });
+        Ok(())
+    }
+
+    /// Deals with a message; the one that ends the session is what the receiver has counted.
+    fn handle(&mut self, message: Message) -> Result<Option<Counters>> {
+        match self.outgoing.handle(message)? {
+            None => {}
+            Some(Message::FileListChunkAck(ack)) => self.take_decisions(ack)?,
+            Some(Message::SessionEnd(counters)) => {
+                if self.lister.is_some() || !self.sent.is_empty() || !self.outgoing.is_idle() {
+                    return Err(Error::Stream("the receiver ends before all is sent".into()));
+                }
+                return Ok(Some(counters));
+            }
+            Some(other) => return Err(self.outgoing.session.out_of_place("decisions", &other)),
+        }
+        self.in_flight -= self.outgoing.take_settled();
+        Ok(None)
+    }
+
+    fn take_decisions(&mut self, ack: ChunkAck) -> Result<()> {
+        let sent = self.sent.pop_front().filter(|sent| sent.id == ack.id);
+        let Some(sent) = sent else {
+            return Err(Error::Stream(format!("decisions on chunk {}, which they are not due for", ack.id)));
+        };
+        let places = sent.own.iter().len() + sent.entries.len();
+        if ack.count as usize != places {
+            return Err(Error::Stream(format!("decisions on {} entries of {places}", ack.count)));
+        }
+        self.in_flight -= places;
+        let mut decisions = ack.decisions.into_iter().peekable();
+        let mut wanted = false;
+        for (place, entry) in (0u32..).zip(sent.own.into_iter().chain(sent.entries)) {
+            let decision = decisions.next_if(|(at, _)| *at == place).map_or(Decision::SKIP, |(_, decision)| decision);
+            wanted |= self.decided(sent.first + place, entry, decision, &sent.tree)?;
+        }
+        if wanted {
+            self.wanted = true;
+            self.outgoing.part();
+        }
+        Ok(())
+    }
+
+    /// Does what a decision asks for; says whether that is contents.
+    fn decided(&mut self, index: u32, entry: Entry, decision: Decision, tree: &Arc<Tree>) -> Result<bool> {
+        let session = &self.outgoing.session;
+        let group = entry.link_group();
+        let leader =
+            group.map(|group| self.leaders.entry(group).or_insert_with(|| entry.relative().to_path_buf()).as_path());
+        let link_to = leader.filter(|_| decision.action == Action::HardLink);
+        session.monitor.event(&Event::Item { entry: &entry, decision, link_to });
+        if !decision.action.needs_data() || session.options.dry_run {
+            session.monitor.progress.entry_done();
+            session.monitor.progress.bytes_done(entry.kind.size());
+            return Ok(false);
+        }
+        if !entry.is_file() {
+            return Err(Error::Stream("contents are wanted of what is no regular file".into()));
+        }
+        self.in_flight += 1;
+        let want = if decision.action == Action::Delta { Want::Signed } else { Want::Whole };
+        self.outgoing.want(index, Item { entry, tree: tree.clone() }, want);
+        Ok(true)
+    }
+
+    /// What was counted. The list and the decisions are one round trip, contents and the end another.
+    fn counters(&self) -> Counters {
+        let round_trips = 1 + u64::from(self.wanted) + u64::from(self.outgoing.was_redone());
+        Counters {
+            listed: self.listed.listed,
+            total: self.listed.total,
+            round_trips,
+            stages_us: self.listed.stages_us,
+            ..self.outgoing.counters
+        }
+    }
+}
+
+fn os_string(bytes: Vec<u8>) -> std::ffi::OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(bytes)
+}

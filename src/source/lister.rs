@@ -1,0 +1,163 @@
+//! A source that is listed ahead of who sends it: directory by directory, on a thread of its own, so many directories
+//! ahead and no more.
+//!
+//! Only where each directory can be told by itself: the sources are directories, none of them twice by one name. Anything
+//! else is for [`Source::scan`](super::Source::scan), which sees all of it before anybody else does.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{absolute, digest, mention_skipped, report_unlisted, scan_options, split};
+use crate::events::Monitor;
+use crate::filter::{Filter, Side, Verdict};
+use crate::options::Options;
+use crate::protocol::codec;
+use crate::tree::dir::Tree;
+use crate::tree::entry::Entry;
+use crate::tree::scanner::{LinkGroups, Visited, walk};
+
+/// Directories that are listed before anybody has asked for them.
+const AHEAD: usize = 64;
+
+/// A directory that was listed.
+pub struct Listed {
+    /// It and what is in it.
+    pub visited: Visited,
+    /// The tree that it is in, counted from 0 in the order of [`Lister::roots`].
+    pub root: usize,
+    /// Something of the source, here or before, could not be read.
+    pub incomplete: bool,
+}
+
+/// A source that is being listed.
+pub struct Lister {
+    /// The names that the list begins with, in the order of their bytes; `.` alone where the contents of a directory are
+    /// meant. Each is visited in this order, before what comes after it.
+    pub roots: Vec<OsString>,
+    /// The trees that they are in.
+    pub trees: Vec<Arc<Tree>>,
+    listed: mpsc::Receiver<Listed>,
+}
+
+impl Lister {
+    /// Begins to list `paths`; `None` where they cannot be told directory by directory.
+    pub fn start(
+        paths: &[Vec<u8>],
+        options: &Options,
+        filter: &Filter,
+        seed: u64,
+        monitor: &Arc<Monitor>,
+    ) -> Option<Lister> {
+        if !options.recursive {
+            return None;
+        }
+        let mut roots: BTreeMap<OsString, (Arc<Tree>, PathBuf)> = BTreeMap::new();
+        for path in paths {
+            let (root, start) = split(Path::new(OsStr::from_bytes(path)));
+            let tree = Tree::open(&root).ok()?;
+            let is_dir = tree.lstat(&start).ok().flatten().is_some_and(|entry| entry.is_dir());
+            let excluded = filter.clone().with_root(&absolute(&root)).verdict(Side::Sender, &start, true);
+            if !is_dir || excluded == Verdict::Excluded {
+                return None;
+            }
+            let name = start.clone().into_os_string();
+            if roots.insert(name, (Arc::new(tree), start)).is_some() {
+                return None;
+            }
+        }
+        let contents = roots.contains_key(OsStr::new("."));
+        if roots.is_empty() || (contents && roots.len() > 1) {
+            return None;
+        }
+        let (into, listed) = mpsc::channel(AHEAD);
+        let names = roots.keys().cloned().collect();
+        let trees: Vec<Arc<Tree>> = roots.values().map(|(tree, _)| tree.clone()).collect();
+        let starts: Vec<PathBuf> = roots.into_values().map(|(_, start)| start).collect();
+        let work = Work { options: options.clone(), filter: filter.clone(), seed, monitor: monitor.clone(), into };
+        let walked = trees.clone();
+        std::thread::spawn(move || work.list(&walked, &starts));
+        Some(Lister { roots: names, trees, listed })
+    }
+
+    /// The next directory; `None` once there is none.
+    pub async fn next(&mut self) -> Option<Listed> {
+        self.listed.recv().await
+    }
+
+    /// The next directory, if it has been listed already.
+    pub fn ready(&mut self) -> Option<Listed> {
+        self.listed.try_recv().ok()
+    }
+}
+
+struct Work {
+    options: Options,
+    filter: Filter,
+    seed: u64,
+    monitor: Arc<Monitor>,
+    into: mpsc::Sender<Listed>,
+}
+
+impl Work {
+    fn list(&self, trees: &[Arc<Tree>], starts: &[PathBuf]) {
+        let (mut groups, incomplete) = (LinkGroups::default(), Cell::new(false));
+        for (root, (tree, start)) in trees.iter().zip(starts).enumerate() {
+            // The handles that the sender opens files by are its own.
+            let Ok(tree) = tree.try_clone() else { return };
+            let filter = self.filter.clone().with_root(&absolute(tree.path()));
+            let mut keep = |path: &Path, is_dir: bool| {
+                filter.verdict(Side::Sender, path, is_dir) == Verdict::Included && self.fits(path, &incomplete)
+            };
+            let mut report = |path: &Path, error: std::io::Error| {
+                if report_unlisted(&tree, path, &error, &self.monitor) {
+                    incomplete.set(true);
+                }
+            };
+            let mut visit = |mut visited: Visited| {
+                self.look_at(&tree, &mut visited);
+                self.into.blocking_send(Listed { visited, root, incomplete: incomplete.get() }).is_ok()
+            };
+            let scan = scan_options(&self.options);
+            if walk(&tree, start, &scan, &mut groups, &mut keep, &mut report, &mut visit).is_some() {
+                // A directory a moment ago: the list has it, and nothing more will be said of it.
+                incomplete.set(true);
+                visit(Visited::Lost);
+            }
+        }
+    }
+
+    /// Whether a path can be sent; if not, the list is not all of the source.
+    fn fits(&self, path: &Path, incomplete: &Cell<bool>) -> bool {
+        let fits = path.as_os_str().len() <= codec::MAX_PATH;
+        if !fits {
+            incomplete.set(true);
+            let longest = format!("a path of more than {} bytes cannot be sent", codec::MAX_PATH);
+            self.monitor.failed("list", path, &longest);
+        }
+        fits
+    }
+
+    fn look_at(&self, tree: &Tree, visited: &mut Visited) {
+        let Visited::Dir { entries, .. } = visited else { return };
+        entries.iter().for_each(|entry| mention_skipped(entry, &self.options, &self.monitor));
+        if self.options.checksum {
+            entries.iter_mut().filter(|entry| entry.is_file()).for_each(|entry| self.digest(tree, entry));
+        }
+        let bytes = entries.iter().map(|entry| entry.kind.size()).sum();
+        self.monitor.progress.found(entries.len() as u64 + 1, bytes);
+    }
+
+    fn digest(&self, tree: &Tree, entry: &mut Entry) {
+        match tree.open_file(entry.relative()).and_then(|file| digest(file, self.seed)) {
+            Ok(digest) => entry.set_digest(digest),
+            // Without a digest the receiver takes the contents to differ, and the transfer reports the error.
+            Err(error) => self.monitor.detail(1, &format!("cannot hash {}: {error}", entry.path().display())),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A list that comes in chunks from a peer that does not play by the rules: nothing is deleted, nothing is made outside of
+//! what was announced, and the session ends with status 12 and a word of why.
+
+use std::ffi::OsString;
+
+use sy::error::ExitCode;
+use sy::options::{DeleteTime, Options};
+use sy::phases;
+use sy::plan::{Action, Changes, Decision};
+use sy::protocol::chunk::{Chunk, ChunkAck, Contents, ListEnd, State};
+use sy::protocol::message::{Counters, Message, Role, code};
+use sy::tree::entry::{Entry, Kind};
+
+use crate::harness::peer::{Server, archive, entry, file_entry};
+use crate::harness::{Sandbox, Snapshot, Tree, Way, noise};
+
+fn deleting() -> Options {
+    Options { delete: Some(DeleteTime::During), ..archive() }
+}
+
+/// A destination that a careless receiver would delete from.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new(Way::Push);
+    sandbox.write_destination(&Tree::new().file("extra", "1").file("dir/extra", "2").file("dir/old", noise(1, 20_000)));
+    sandbox.write_source(&Tree::new().file("a", noise(2, 50_000)).file("dir/b", "b"));
+    sandbox
+}
+
+const WHOLE: State = State { first: true, last: true, lost: false, incomplete: false };
+
+fn chunk(id: u32, dir: u32, state: State, contents: Contents) -> Message {
+    Message::FileListChunk(Chunk::new(id, dir, state, &contents, Vec::new()))
+}
+
+/// The chunk that every list begins with.
+fn roots(names: &[&str]) -> Message {
+    chunk(0, 0, WHOLE, Contents { dirs: os(names), ..Contents::default() })
+}
+
+fn os(names: &[&str]) -> Vec<OsString> {
+    names.iter().map(OsString::from).collect()
+}
+
+/// What is in the directory `path`, all of it if `listed`.
+fn contents(path: &str, listed: bool, files: &[&str], dirs: &[&str]) -> Contents {
+    let own = Entry { contents_listed: listed, mode: 0o755, ..entry(path, Kind::Dir) };
+    let entries = files.iter().map(|name| file_entry(name, 5)).collect();
+    Contents { own: Some(own), entries, dirs: os(dirs), ..Contents::default() }
+}
+
+fn end(total: u32) -> Message {
+    Message::FileListEnd(ListEnd { total, counters: Counters::default() })
+}
+
+/// Says `messages` to a receiver that would delete, and expects it to end the session with 12.
+#[track_caller]
+fn offend(what: &str, sandbox: &Sandbox, messages: &[Message]) {
+    let mut server = Server::start_for(u64::MAX, Role::Receiver, &sandbox.destination(), &deleting());
+    messages.iter().for_each(|message| server.wire.send(message));
+    let word = server.wire.last_word();
+    let (status, complaint) = server.end();
+    assert_eq!(status, 12, "{what}: {complaint}");
+    assert_eq!(word.map(|word| word.code), Some(ExitCode::Stream), "{what}");
+}
+
+/// As [`offend`], and nothing has changed.
+#[track_caller]
+fn refused(what: &str, messages: &[Message]) {
+    let sandbox = sandbox();
+    let before = Snapshot::of(&sandbox.path(""));
+    offend(what, &sandbox, messages);
+    Snapshot::of(&sandbox.path("")).assert_same(&before);
+}
+
+/// As [`offend`], where something has been listed as it may: that is made, and nothing is deleted.
+#[track_caller]
+fn refused_in_the_end(what: &str, messages: &[Message]) {
+    let sandbox = sandbox();
+    let before = sandbox.destination_tree();
+    offend(what, &sandbox, messages);
+    let after = sandbox.destination_tree().names();
+    assert!(before.names().iter().all(|name| after.contains(name)), "{what}: {after:?}");
+}
+
+#[test]
+fn a_receiver_refuses_directories_that_were_not_announced_or_come_again() {
+    let dir = |id, number| chunk(id, number, WHOLE, contents("dir", true, &[], &[]));
+    refused("no roots", &[dir(0, 1)]);
+    refused("a directory that nobody announced", &[roots(&["dir"]), dir(1, 2)]);
+    refused("a number out of all bounds", &[roots(&["dir"]), dir(1, u32::MAX)]);
+    refused("the roots again", &[roots(&["dir"]), chunk(1, 0, WHOLE, Contents::default())]);
+    let parent = chunk(1, 1, WHOLE, contents("new", false, &[], &["sub"]));
+    let child = chunk(2, 2, WHOLE, contents("new/sub", false, &[], &[]));
+    refused_in_the_end("a parent after its child", &[roots(&["new"]), parent, child, dir(3, 1)]);
+    refused("a chunk out of its turn", &[roots(&["dir"]), dir(2, 1)]);
+    refused("a chunk that came already", &[roots(&["dir"]), dir(0, 1)]);
+}
+
+#[test]
+fn a_receiver_refuses_completeness_of_what_was_not_listed() {
+    let part = State { last: false, ..WHOLE };
+    let rest = State { first: false, ..WHOLE };
+    let all = || contents("dir", true, &["dir/x"], &[]);
+    refused("an end within a directory", &[roots(&["dir"]), chunk(1, 1, part, all()), end(2)]);
+    refused("an end before a directory", &[roots(&["dir"]), end(0)]);
+    let unlisted = chunk(1, 1, WHOLE, contents("new", false, &[], &["sub"]));
+    refused_in_the_end("an end before a directory's directory", &[roots(&["new"]), unlisted, end(1)]);
+    for total in [0, 2, 7] {
+        let messages = [roots(&["new"]), chunk(1, 1, WHOLE, contents("new", true, &[], &[])), end(total)];
+        refused_in_the_end("an end with another number of entries", &messages);
+    }
+    refused("the rest of what has not begun", &[roots(&["dir"]), chunk(1, 1, rest, Contents::default())]);
+    refused("a second beginning", &[roots(&["dir"]), chunk(1, 1, part, all()), chunk(2, 1, part, all())]);
+    let lost = State { lost: true, ..WHOLE };
+    let messages = [roots(&["dir"]), chunk(1, 1, lost, Contents::default()), chunk(2, 1, WHOLE, all())];
+    refused("a directory that was lost", &messages);
+}
+
+#[test]
+fn a_receiver_refuses_names_that_leave_their_directory_or_come_twice() {
+    for bad in ["..", "a/b", "/etc", "", "a\0b"] {
+        let mut contents = contents("dir", true, &[], &[]);
+        contents.dirs = vec![OsString::from(bad)];
+        refused(bad, &[roots(&["dir"]), chunk(1, 1, WHOLE, contents)]);
+        refused(bad, &[roots(&[bad])]);
+    }
+    refused("the root below itself", &[roots(&["dir"]), chunk(1, 1, WHOLE, contents("dir", true, &[], &["."]))]);
+    let twice = contents("dir", true, &["dir/x"], &["x"]);
+    refused("a file that is a directory too", &[roots(&["dir"]), chunk(1, 1, WHOLE, twice)]);
+    let part = State { last: false, ..WHOLE };
+    let rest = State { first: false, ..WHOLE };
+    let again = Contents { entries: vec![file_entry("dir/x", 5)], ..Contents::default() };
+    let first = chunk(1, 1, part, contents("dir", true, &["dir/x"], &[]));
+    refused("a name in two parts", &[roots(&["dir"]), first, chunk(2, 1, rest, again)]);
+}
+
+#[test]
+fn a_sender_refuses_decisions_on_chunks_that_do_not_fit() {
+    if phases::capabilities() & phases::capability("5.1") == 0 {
+        return;
+    }
+    let decided = |id, count, decisions: &[(u32, Action)]| {
+        let changes = Changes::NEW;
+        let decisions =
+            decisions.iter().map(|(place, action)| (*place, Decision { action: *action, changes })).collect();
+        Message::FileListChunkAck(ChunkAck { id, count, decisions })
+    };
+    // The source is `.` with the file `a`, then `dir` with the file `b`: three chunks with the one of the roots.
+    let cases = [
+        ("a chunk that is not due", decided(1, 2, &[])),
+        ("too many entries", decided(0, 1, &[])),
+        ("contents of a directory", decided(1, 2, &[(0, Action::Whole)])),
+        ("the receiver's end before all is decided", Message::SessionEnd(Counters::default())),
+        (
+            "a whole list's decisions",
+            Message::FileDone(sy::protocol::message::FileDone {
+                index: 1,
+                status: sy::protocol::message::Status::Done,
+            }),
+        ),
+    ];
+    for (what, message) in cases {
+        let sandbox = sandbox();
+        let before = Snapshot::of(&sandbox.path(""));
+        let mut server = Server::start_for(u64::MAX, Role::Sender, &sandbox.path("source/"), &archive());
+        while !matches!(server.wire.recv(), Some(Message::FileListEnd(_)) | None) {}
+        if what == "contents of a directory" {
+            server.wire.send(&decided(0, 0, &[]));
+        }
+        server.wire.send(&message);
+        let word = server.wire.last_word();
+        assert_eq!(word.map(|word| word.code), Some(ExitCode::Stream), "{what}");
+        assert_eq!(server.end().0, 12, "{what}");
+        Snapshot::of(&sandbox.path("")).assert_same(&before);
+    }
+}
+
+#[test]
+fn a_receiver_refuses_impossible_flags_and_counts() {
+    let send = |what: &str, dir: u32, flags: u8, fields: &[u8]| {
+        let sandbox = sandbox();
+        let before = Snapshot::of(&sandbox.path(""));
+        let mut server = Server::start_for(u64::MAX, Role::Receiver, &sandbox.destination(), &deleting());
+        let head = [&0u32.to_be_bytes()[..], &dir.to_be_bytes(), &[flags]].concat();
+        server.wire.send_frame(code::FILE_LIST_CHUNK, &[&head[..], fields].concat());
+        let word = server.wire.last_word();
+        assert_eq!(word.map(|word| word.code), Some(ExitCode::Stream), "{what}");
+        assert_eq!(server.end().0, 12, "{what}");
+        Snapshot::of(&sandbox.path("")).assert_same(&before);
+    };
+    send("unknown flags", 0, 0xe3, &[0, 0, 0, 0]);
+    send("lost and listed", 0, 0x0f, &[0, 0, 0, 0]);
+    send("listed without its entry", 0, 0x06, &[0, 0, 0, 0]);
+    send("dirs without end", 0, 0x03, &[0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+    send("users without end", 0, 0x03, &[0xff, 0xff, 0xff, 0x0f]);
+    send("bytes to spare", 0, 0x03, &[0, 0, 0, 0, 7]);
+    send("a number without end", 0, 0x03, &[0xff; 12]);
+}
