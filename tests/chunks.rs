@@ -2,13 +2,15 @@
 //! what was announced, and the session ends with status 12 and a word of why.
 
 use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
 
 use sy::error::ExitCode;
 use sy::options::{DeleteTime, Options};
 use sy::phases;
 use sy::plan::{Action, Changes, Decision};
 use sy::protocol::chunk::{Chunk, ChunkAck, Contents, ListEnd, State};
-use sy::protocol::message::{Counters, Message, Role, code};
+use sy::protocol::message::{Counters, FileDone, Message, Role, Status, code};
 use sy::tree::entry::{Entry, Kind};
 
 use crate::harness::peer::{Server, archive, entry, file_entry};
@@ -152,11 +154,8 @@ fn a_sender_refuses_decisions_on_chunks_that_do_not_fit() {
         ("contents of a directory", decided(1, 2, &[(0, Action::Whole)])),
         ("the receiver's end before all is decided", Message::SessionEnd(Counters::default())),
         (
-            "a whole list's decisions",
-            Message::FileDone(sy::protocol::message::FileDone {
-                index: 1,
-                status: sy::protocol::message::Status::Done,
-            }),
+            "the outcome of a file that is not under way",
+            Message::FileDone(FileDone { index: 1, status: Status::Done }),
         ),
     ];
     for (what, message) in cases {
@@ -173,6 +172,41 @@ fn a_sender_refuses_decisions_on_chunks_that_do_not_fit() {
         assert_eq!(server.end().0, 12, "{what}");
         Snapshot::of(&sandbox.path("")).assert_same(&before);
     }
+}
+
+#[test]
+fn more_files_that_vanish_than_may_be_under_way_do_not_stop_the_list() {
+    if phases::capabilities() & phases::capability("5.1") == 0 {
+        return;
+    }
+    // One more than may be under way before nothing more is listed.
+    const FILES: usize = (64 << 10) + 1;
+    let sandbox = Sandbox::in_memory(Way::Push);
+    sandbox.write_source(&Tree::new().dir("a").file("b/last", "there"));
+    (0..FILES).for_each(|number| fs::write(sandbox.path(format!("source/a/{number}")), "").expect("room for it"));
+    let mut server = Server::start_for(u64::MAX, Role::Sender, &sandbox.path("source/"), &archive());
+    let mut acks = Vec::new();
+    while acks.len() < 3 || !acks.last().is_some_and(|(last, _)| *last) {
+        let Some(Message::FileListChunk(chunk)) = server.wire.recv() else { panic!("all of a directory is listed") };
+        let contents = chunk.open(Path::new("/"), Path::new("a")).expect("sy sends what sy can read");
+        let own = contents.own.iter().len() as u32;
+        let count = own + contents.entries.len() as u32;
+        let whole = Decision { action: Action::Whole, changes: Changes::NEW };
+        let decisions = (own..count).map(|place| (place, whole)).collect();
+        acks.push((chunk.state().last, ChunkAck { id: chunk.id, count, decisions }));
+    }
+    fs::remove_dir_all(sandbox.path("source/a")).expect("removed");
+    acks.into_iter().for_each(|(_, ack)| server.wire.send(&Message::FileListChunkAck(ack)));
+    let mut vanished = 0;
+    while let Some(message) = server.wire.recv() {
+        match message {
+            Message::FileDone(FileDone { status: Status::Vanished, .. }) => vanished += 1,
+            Message::FileListEnd(_) => break,
+            _ => {}
+        }
+    }
+    assert_eq!(vanished, FILES);
+    assert_eq!(server.end().0, 12, "the client leaves before its time");
 }
 
 #[test]

@@ -124,7 +124,10 @@ impl Streamer<'_> {
         }
     }
 
-    fn may_list(&self) -> bool {
+    /// A file that cannot be sent is settled without a word of the receiver's, so what is settled is asked for here and not
+    /// where messages come in.
+    fn may_list(&mut self) -> bool {
+        self.in_flight -= self.outgoing.take_settled();
         self.in_flight < WINDOW
     }
 
@@ -249,7 +252,6 @@ impl Streamer<'_> {
             }
             Some(other) => return Err(self.outgoing.session.out_of_place("decisions", &other)),
         }
-        self.in_flight -= self.outgoing.take_settled();
         Ok(None)
     }
 
