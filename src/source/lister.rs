@@ -119,13 +119,18 @@ impl Work {
                     incomplete.set(true);
                 }
             };
+            let seen = Cell::new(false);
             let mut visit = |mut visited: Visited| {
+                seen.set(true);
                 self.look_at(&tree, &mut visited);
                 self.into.blocking_send(Listed { visited, root, incomplete: incomplete.get() }).is_ok()
             };
             let scan = scan_options(&self.options);
             if walk(&tree, start, &scan, &mut groups, &mut keep, &mut report, &mut visit).is_some() {
-                // A directory a moment ago: the list has it, and nothing more will be said of it.
+                self.monitor.failed("read the source", &tree.path().join(start), &"it is a directory no more");
+            }
+            if !seen.get() {
+                // A directory a moment ago: the list has its name, and what comes next is not to be taken for it.
                 incomplete.set(true);
                 visit(Visited::Lost);
             }
@@ -158,6 +163,46 @@ impl Work {
             Ok(digest) => entry.set_digest(digest),
             // Without a digest the receiver takes the contents to differ, and the transfer reports the error.
             Err(error) => self.monitor.detail(1, &format!("cannot hash {}: {error}", entry.path().display())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::error::ExitCode;
+    use crate::events::{Event, Events};
+
+    struct Deaf;
+
+    impl Events for Deaf {
+        fn event(&self, _: &Event<'_>) {}
+    }
+
+    #[test]
+    fn a_root_that_has_gone_or_is_no_directory_any_more_is_lost_and_the_others_keep_their_places() {
+        let dir = tempfile::TempDir::new().expect("a temporary directory");
+        for (makes_file, code) in [(false, ExitCode::Vanished), (true, ExitCode::Partial)] {
+            for name in ["a", "c"] {
+                fs::create_dir_all(dir.path().join(name)).expect("a directory");
+            }
+            if makes_file {
+                fs::write(dir.path().join("b"), "").expect("a file");
+            }
+            let tree = Arc::new(Tree::open(dir.path()).expect("it is there"));
+            let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
+            let (into, mut listed) = mpsc::channel(AHEAD);
+            let (options, filter) = (Options { recursive: true, ..Options::default() }, Filter::default());
+            let work = Work { options, filter, seed: 1, monitor: monitor.clone(), into };
+            work.list(&[tree.clone(), tree.clone(), tree], &["a", "b", "c"].map(PathBuf::from));
+            drop(work);
+            let told = std::iter::from_fn(|| listed.blocking_recv());
+            let told: Vec<_> =
+                told.map(|listed| (listed.root, matches!(listed.visited, Visited::Lost), listed.incomplete)).collect();
+            assert_eq!(told, [(0, false, false), (1, true, true), (2, false, true)]);
+            assert_eq!(monitor.exit_code(), code);
         }
     }
 }
