@@ -393,7 +393,11 @@ sync_test!(a_source_that_is_missing_deletes_nothing, |sandbox| {
 
 /// The same command as somebody who may not read everything, and the sandbox his. Root gives up its rights with `setpriv`.
 fn as_nobody(sandbox: &Sandbox, options: &[&str]) -> Program {
-    let program = sandbox.program(options, &["source/"], "destination");
+    as_nobody_from(sandbox, options, &["source/"])
+}
+
+fn as_nobody_from(sandbox: &Sandbox, options: &[&str], sources: &[&str]) -> Program {
+    let program = sandbox.program(options, sources, "destination");
     if !is_root() {
         return program;
     }
@@ -431,6 +435,14 @@ sync_test!(a_source_that_cannot_be_read_completely_deletes_nothing_from_there_on
     sandbox.write_destination(&Tree::new().file("extra", "2"));
     as_nobody(sandbox, &["-rlt", "--delete-delay"]).run().code(23).says("nothing is deleted");
     assert!(sandbox.path("destination/extra").exists());
+});
+
+sync_test!(the_last_source_counts_as_well_when_it_cannot_be_read, |sandbox| {
+    sandbox.write_source(&Tree::new().file("a/f", "1").dir("b").mode(0o000));
+    sandbox.write_destination(&Tree::new().file("a/extra", "2"));
+    let program = as_nobody_from(sandbox, &["-rlt", "--delete-delay"], &["source/a", "source/b"]);
+    program.run().code(23).says("source/b").says("nothing is deleted");
+    assert!(sandbox.path("destination/a/extra").is_file() && sandbox.path("destination/a/f").is_file());
 });
 
 sync_test!(a_file_that_cannot_be_read_fails_alone, |sandbox| {

@@ -149,8 +149,10 @@ impl Walk<'_> {
         let handle = match open_for_listing(parent.as_fd(), name) {
             Ok(handle) => handle,
             Err(error) => {
+                // Reported first: who is told of a directory has to know whether it lacks something.
+                (self.report)(start, error);
                 (self.visit)(Visited::Dir { own, entries: Vec::new(), dirs: Vec::new() });
-                return Err(error);
+                return Ok(None);
             }
         };
         let at = if name == "." { b"" } else { start.as_os_str().as_bytes() };
