@@ -154,7 +154,7 @@ impl Destination {
             before: HashMap::new(),
             modes: HashMap::new(),
             leaders: HashMap::new(),
-            may_delete: options.delete.is_some() && outline.is_complete,
+            may_delete: options.delete.is_some(),
             source_failed: false,
             noted: Vec::new(),
             limited: 0,
@@ -219,7 +219,7 @@ impl Destination {
 
     /// Something of the source could not be read: from here on nothing is deleted.
     pub fn source_is_incomplete(&mut self) {
-        if std::mem::replace(&mut self.may_delete, false) || (self.options.delete.is_some() && self.noted.is_empty()) {
+        if std::mem::replace(&mut self.may_delete, false) {
             let text = "the source could not be read completely: nothing is deleted";
             self.monitor.warn(ExitCode::Partial, text);
         }

@@ -104,6 +104,15 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
+fn that_nothing_is_deleted_any_more_is_told_once() {
+    let mut place = Place::new(&options(DeleteTime::During));
+    for _ in 0..3 {
+        place.destination.source_is_incomplete();
+    }
+    assert_eq!(place.ears.0.lock().unwrap().len(), 1);
+}
+
+#[test]
 fn before_and_during_delete_before_anything_is_decided_and_the_others_at_the_end() {
     for time in [DeleteTime::Before, DeleteTime::During, DeleteTime::Delay, DeleteTime::After] {
         let mut place = Place::new(&options(time));
