@@ -116,6 +116,11 @@ fn a_receiver_refuses_completeness_of_what_was_not_listed() {
     let lost = State { lost: true, ..WHOLE };
     let messages = [roots(&["dir"]), chunk(1, 1, lost, Contents::default()), chunk(2, 1, WHOLE, all())];
     refused("a directory that was lost", &messages);
+    let found = Contents { entries: vec![file_entry("dir/x", 5)], ..Contents::default() };
+    refused("what is in a directory that was lost", &[roots(&["dir"]), chunk(1, 1, lost, found)]);
+    let begun = chunk(1, 1, part, contents("dir", true, &["dir/x"], &[]));
+    let other = chunk(2, 2, WHOLE, contents("new", true, &[], &[]));
+    refused("a directory within another's chunks", &[roots(&["dir", "new"]), begun, other]);
 }
 
 #[test]
@@ -133,7 +138,15 @@ fn a_receiver_refuses_names_that_leave_their_directory_or_come_twice() {
     let rest = State { first: false, ..WHOLE };
     let again = Contents { entries: vec![file_entry("dir/x", 5)], ..Contents::default() };
     let first = chunk(1, 1, part, contents("dir", true, &["dir/x"], &[]));
-    refused("a name in two parts", &[roots(&["dir"]), first, chunk(2, 1, rest, again)]);
+    refused("a name in two parts", &[roots(&["dir"]), first.clone(), chunk(2, 1, rest, again)]);
+    let dirs = |names: &[&str]| Contents { dirs: os(names), ..Contents::default() };
+    refused("a file that is a directory later", &[roots(&["dir"]), first.clone(), chunk(2, 1, rest, dirs(&["x"]))]);
+    refused("a part with nothing in it", &[roots(&["dir"]), first, chunk(2, 1, rest, Contents::default())]);
+    let first = chunk(1, 1, part, contents("dir", true, &[], &["x"]));
+    refused("a directory in two parts", &[roots(&["dir"]), first.clone(), chunk(2, 1, rest, dirs(&["x"]))]);
+    let file = Contents { entries: vec![file_entry("dir/y", 5)], ..Contents::default() };
+    refused("a file after a directory", &[roots(&["dir"]), first, chunk(2, 1, rest, file)]);
+    refused("the root beside others", &[roots(&[".", "dir"])]);
 }
 
 #[test]
@@ -153,10 +166,7 @@ fn a_sender_refuses_decisions_on_chunks_that_do_not_fit() {
         ("too many entries", decided(0, 1, &[])),
         ("contents of a directory", decided(1, 2, &[(0, Action::Whole)])),
         ("the receiver's end before all is decided", Message::SessionEnd(Counters::default())),
-        (
-            "the outcome of a file that is not under way",
-            Message::FileDone(FileDone { index: 1, status: Status::Done }),
-        ),
+        ("the outcome of a file that is not under way", Message::FileDone(FileDone { index: 1, status: Status::Done })),
     ];
     for (what, message) in cases {
         let sandbox = sandbox();

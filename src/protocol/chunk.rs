@@ -21,6 +21,8 @@ use crate::tree::paths::Paths;
 
 /// Bytes of entries after which a chunk is sent off, and a large directory goes on in another.
 pub const FILL: usize = 64 << 10;
+/// Least bytes that a name takes.
+pub const NAME_LEAST: usize = 2;
 /// Longest component of a path, in bytes: no system that we know has a longer one.
 pub const MAX_NAME: usize = 255;
 
@@ -190,6 +192,12 @@ impl Chunk {
         }
         let dirs = before.dirs(&mut reader, self.dir == 0)?;
         reader.finish()?;
+        if state.lost && !(entries.is_empty() && dirs.is_empty()) {
+            return Err(Error::Stream(format!("something in {path:?}, of which nothing is known")));
+        }
+        if self.dir == 0 && dirs.len() > 1 && dirs.iter().any(|name| name == ".") {
+            return Err(misnamed(b"."));
+        }
         Ok(Contents { own, entries, dirs, users, groups })
     }
 
@@ -587,6 +595,7 @@ mod tests {
             assert!(open(1, &[], &[bad]).is_err(), "{bad:?}");
         }
         assert!(open(0, &[], &[b"."]).is_ok(), "above the roots only");
+        assert!(open(0, &[], &[b"-", b"."]).is_err() && open(0, &[], &[b".", b"a"]).is_err(), "and alone");
         for pair in [[&b"b"[..], b"a"], [b"a", b"a"]] {
             assert!(open(1, &pair, &[]).is_err() && open(1, &[], &pair).is_err(), "{pair:?}");
         }

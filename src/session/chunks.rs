@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -49,6 +48,7 @@ pub fn receive(
         dirs: HashMap::from([(0, Dir::new(PathBuf::from("."), 0))]),
         announced: 0,
         unlisted: 1,
+        within: None,
         next_chunk: 0,
         next_index: 0,
         to_sign: VecDeque::new(),
@@ -103,6 +103,8 @@ struct Receiver<'a> {
     announced: u32,
     /// Directories whose last chunk has not come.
     unlisted: usize,
+    /// The directory whose chunks are coming, if the last one was not its last.
+    within: Option<u32>,
     next_chunk: u32,
     next_index: u32,
     /// Files whose signature is still to be sent.
@@ -152,6 +154,10 @@ impl Receiver<'_> {
             return Err(Error::Stream(format!("chunk {} instead of {}", chunk.id, self.next_chunk)));
         }
         self.next_chunk += 1;
+        if self.within.is_some_and(|dir| dir != chunk.dir) {
+            return Err(Error::Stream(format!("a chunk of directory {} among those of another", chunk.dir)));
+        }
+        self.within = (!state.last).then_some(chunk.dir);
         let unannounced = || Error::Stream(format!("a chunk of directory {}, which is not due", chunk.dir));
         let dir = self.dirs.get_mut(&chunk.dir).filter(|dir| !dir.is_listed).ok_or_else(unannounced)?;
         if state.first != dir.parts.is_empty() || (chunk.dir == 0 && !state.last) {
@@ -195,6 +201,7 @@ impl Receiver<'_> {
         let Some(dir) = self.dirs.get_mut(&number) else { return Ok(()) };
         dir.is_listed = true;
         let (path, parts) = (dir.path.clone(), std::mem::take(&mut dir.parts));
+        check_twice(&parts)?;
         self.unlisted -= 1;
         let destination = &mut self.arrivals.destination;
         parts.iter().flat_map(|part| &part.contents.entries).for_each(|entry| destination.note_listed(entry));
@@ -235,7 +242,7 @@ impl Receiver<'_> {
             return Ok(());
         }
         let entries = parts.iter().flat_map(|part| &part.contents.entries);
-        let mut names: Vec<&OsStr> = entries.filter_map(|entry| entry.relative().file_name()).collect();
+        let mut names: Vec<&OsStr> = entries.map(name_of).collect();
         names.extend(parts.iter().flat_map(|part| &part.contents.dirs).map(|name| name.as_os_str()));
         names.sort_unstable();
         let mut teller = Teller::new(self.arrivals.session);
@@ -356,25 +363,35 @@ impl Receiver<'_> {
     }
 }
 
-/// That the parts of a directory follow one another, and that nothing is in it twice.
+/// That a part of a directory goes on where the one before ended: first all that is no directory, then the directories.
 fn check_order(dir: &Dir, contents: &Contents) -> Result<()> {
-    let twice = |name: &OsStr| Error::Stream(format!("{:?} is listed twice in {:?}", name, dir.path));
-    let entries = || dir.parts.iter().map(|part| &part.contents).chain([contents]).flat_map(|part| &part.entries);
-    let name = |entry: &Entry| entry.relative().file_name().unwrap_or_default().as_bytes().to_vec();
-    let before = dir.parts.last().and_then(|part| part.contents.entries.last());
-    if let (Some(before), Some(next)) = (before, contents.entries.first())
-        && name(before) >= name(next)
-    {
-        return Err(twice(next.relative().as_os_str()));
+    let Some(Part { contents: before, .. }) = dir.parts.last() else { return Ok(()) };
+    if contents.entries.is_empty() && contents.dirs.is_empty() {
+        return Err(Error::Stream(format!("a part of {:?} with nothing in it", dir.path)));
     }
-    // Both are in the order of their bytes.
-    let mut dirs = contents.dirs.iter().peekable();
-    for entry in entries().take_while(|_| !contents.dirs.is_empty()) {
-        let entry = entry.relative().file_name().unwrap_or_default();
-        while dirs.next_if(|dir| dir.as_bytes() < entry.as_bytes()).is_some() {}
-        if dirs.peek().is_some_and(|dir| *dir == entry) {
-            return Err(twice(entry));
+    let follows = match (&before.entries[..], &before.dirs[..], &contents.entries[..], &contents.dirs[..]) {
+        (_, [.., last], [], [first, ..]) => last < first,
+        (_, [_, ..], [_, ..], _) => false,
+        ([.., last], [], [first, ..], _) => name_of(last) < name_of(first),
+        _ => true,
+    };
+    if follows { Ok(()) } else { Err(Error::Stream(format!("a part of {:?} out of order", dir.path))) }
+}
+
+/// That no name of a directory is both a directory's and another's. Both are in the order of their bytes.
+fn check_twice(parts: &[Part]) -> Result<()> {
+    let contents = || parts.iter().map(|part| &part.contents);
+    let mut dirs = contents().flat_map(|part| &part.dirs).map(|name| name.as_os_str()).peekable();
+    for entry in contents().flat_map(|part| &part.entries) {
+        let name = name_of(entry);
+        while dirs.next_if(|dir| *dir < name).is_some() {}
+        if dirs.peek() == Some(&name) {
+            return Err(Error::Stream(format!("{:?} is listed twice", entry.relative())));
         }
     }
     Ok(())
+}
+
+fn name_of(entry: &Entry) -> &OsStr {
+    entry.relative().file_name().unwrap_or_default()
 }

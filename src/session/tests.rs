@@ -248,6 +248,22 @@ fn the_same_tree_makes_the_same_frames() {
 }
 
 #[test]
+fn a_directory_of_more_directories_than_a_frame_has_room_for_is_listed() {
+    let trees = Trees::new();
+    // In all a little more than a frame may hold.
+    let dir = trees.dir.path().join("source");
+    for index in 0..4300 {
+        let name: String = std::iter::repeat_with(fastrand::alphanumeric).take(240).collect();
+        fs::create_dir(dir.join(format!("{name}{index}"))).expect("a directory");
+    }
+    for role in [Role::Sender, Role::Receiver] {
+        trees.sync(role, quick);
+        assert_eq!(fs::read_dir(trees.dir.path().join("destination")).expect("it is there").count(), 4300);
+        fs::remove_dir_all(trees.dir.path().join("destination")).expect("removed");
+    }
+}
+
+#[test]
 fn a_client_that_sends_chunks_to_a_peer_without_hears_that_it_is_older() {
     if !file_list::STREAMS {
         return;

@@ -181,7 +181,7 @@ impl Streamer<'_> {
         self.to_visit.push(first..self.announced + 1);
         let mut rest = entries.into_iter().peekable();
         let mut own = Some(own);
-        let mut dirs = Some(dirs);
+        let mut dirs = dirs.into_iter().peekable();
         loop {
             let mut contents = Contents { own: own.take(), ..Contents::default() };
             let mut bytes = 0;
@@ -189,10 +189,11 @@ impl Streamer<'_> {
                 bytes += codec::entry_size(&entry);
                 contents.entries.push(entry);
             }
-            let last = rest.peek().is_none();
-            if last {
-                contents.dirs = dirs.take().unwrap_or_default();
+            while let Some(name) = dirs.next_if(|_| bytes < chunk::FILL) {
+                bytes += name.len() + chunk::NAME_LEAST;
+                contents.dirs.push(name);
             }
+            let last = rest.peek().is_none() && dirs.peek().is_none();
             let state = State { first: contents.own.is_some(), last, lost: false, incomplete };
             self.send(dir, state, contents, tree.clone())?;
             if last {
