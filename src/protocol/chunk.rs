@@ -23,8 +23,8 @@ use crate::tree::paths::Paths;
 pub const FILL: usize = 64 << 10;
 /// Least bytes that a name takes.
 pub const NAME_LEAST: usize = 2;
-/// Longest component of a path, in bytes: no system that we know has a longer one.
-pub const MAX_NAME: usize = 255;
+/// Longest component of a path, in bytes. Most systems have none above 255; some count characters and not bytes.
+pub const MAX_NAME: usize = codec::MAX_PATH;
 
 /// The first chunk of its directory: the directory's own entry is in it.
 const FIRST: u8 = 0x01;
@@ -36,6 +36,9 @@ const LISTED: u8 = 0x04;
 const LOST: u8 = 0x08;
 /// Something of the source could not be read.
 const INCOMPLETE: u8 = 0x10;
+
+/// Most bytes that a name shares with the one before.
+const MAX_SHARED: usize = 255;
 
 const KIND: u8 = 0x07;
 const SAME_MODE: u8 = 0x08;
@@ -316,10 +319,9 @@ impl Before {
     }
 
     fn put_name(&mut self, out: &mut Vec<u8>, name: &[u8]) {
-        let shared = self.name.iter().zip(name).take_while(|(one, other)| one == other).count();
-        // Names are at most 255 bytes.
+        let shared = self.name.iter().zip(name).take(MAX_SHARED).take_while(|(one, other)| one == other).count();
         out.put_u8(shared as u8);
-        out.put_u8((name.len() - shared) as u8);
+        put_number(out, (name.len() - shared) as u64);
         out.put_slice(&name[shared..]);
         self.name.truncate(shared);
         self.name.extend_from_slice(&name[shared..]);
@@ -327,9 +329,11 @@ impl Before {
 
     /// Reads a name and says whether it comes after the one before.
     fn read_name(&mut self, reader: &mut Reader<'_>) -> Result<bool> {
-        let (shared, len) = (usize::from(reader.u8()?), usize::from(reader.u8()?));
+        let (shared, len) = (usize::from(reader.u8()?), number(reader)?);
+        // Both are at most 64 KiB from here on.
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(MAX_NAME + 1);
         if shared > self.name.len() || shared + len > MAX_NAME {
-            return Err(Error::Stream(format!("a name that shares {shared} bytes of {}", self.name.len())));
+            return Err(Error::Stream(format!("a name of more than {MAX_NAME} bytes, or that shares {shared} of fewer")));
         }
         let rest = reader.bytes(len)?;
         let in_order = rest > &self.name[shared..];
@@ -585,6 +589,17 @@ mod tests {
         before.name.clear();
         dirs.iter().for_each(|name| before.put_name(&mut bytes, name));
         Chunk::of((0, dir, LAST), bytes.into()).open(Path::new("/r"), Path::new("d"))
+    }
+
+    #[test]
+    fn a_name_may_be_longer_than_255_bytes_and_share_more_than_that() {
+        // As some file systems have them, which count characters.
+        let names: Vec<Vec<u8>> = (b'a'..b'f').map(|end| [&[b'x'; 764][..], &[end]].concat()).collect();
+        let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        let contents = open(1, &names, &names).expect("our own");
+        let entries = contents.entries.iter().filter_map(|entry| entry.relative().file_name()).map(OsStr::as_bytes);
+        assert!(entries.eq(names.iter().copied()));
+        assert!(contents.dirs.iter().map(|name| name.as_bytes()).eq(names));
     }
 
     #[test]
