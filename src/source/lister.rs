@@ -17,7 +17,7 @@ use super::{absolute, digest, mention_skipped, report_unlisted, scan_options, sp
 use crate::events::Monitor;
 use crate::filter::{Filter, Side, Verdict};
 use crate::options::Options;
-use crate::protocol::codec;
+use crate::protocol::{chunk, codec};
 use crate::tree::dir::Tree;
 use crate::tree::entry::Entry;
 use crate::tree::scanner::{LinkGroups, Visited, walk};
@@ -58,21 +58,29 @@ impl Lister {
             return None;
         }
         let mut roots: BTreeMap<OsString, (Arc<Tree>, PathBuf)> = BTreeMap::new();
+        let mut last: Option<Arc<Tree>> = None;
         for path in paths {
             let (root, start) = split(Path::new(OsStr::from_bytes(path)));
-            let tree = Tree::open(&root).ok()?;
+            // Once for all sources in a row that are in it: there may be more of them than files can be open.
+            let tree = match last.take_if(|last| last.path() == root) {
+                Some(tree) => tree,
+                None => Arc::new(Tree::open(&root).ok()?),
+            };
+            last = Some(tree.clone());
             let is_dir = tree.lstat(&start).ok().flatten().is_some_and(|entry| entry.is_dir());
             let excluded = filter.clone().with_root(&absolute(&root)).verdict(Side::Sender, &start, true);
             if !is_dir || excluded == Verdict::Excluded {
                 return None;
             }
             let name = start.clone().into_os_string();
-            if roots.insert(name, (Arc::new(tree), start)).is_some() {
+            if roots.insert(name, (tree, start)).is_some() {
                 return None;
             }
         }
         let contents = roots.contains_key(OsStr::new("."));
-        if roots.is_empty() || (contents && roots.len() > 1) {
+        // Their names are one chunk.
+        let names: usize = roots.keys().map(|name| name.len()).sum();
+        if roots.is_empty() || (contents && roots.len() > 1) || names > chunk::FILL {
             return None;
         }
         let (into, listed) = mpsc::channel(AHEAD);
@@ -179,6 +187,23 @@ mod tests {
 
     impl Events for Deaf {
         fn event(&self, _: &Event<'_>) {}
+    }
+
+    fn start(paths: &[PathBuf]) -> Option<Lister> {
+        let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
+        let options = Options { recursive: true, ..Options::default() };
+        let paths: Vec<Vec<u8>> = paths.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
+        Lister::start(&paths, &options, &Filter::default(), 1, &monitor)
+    }
+
+    #[test]
+    fn sources_of_one_directory_share_its_handle_and_too_many_are_for_a_whole_list() {
+        let dir = tempfile::TempDir::new().expect("a temporary directory");
+        let made: Vec<PathBuf> = (0..300).map(|index| dir.path().join(format!("{index:0>250}"))).collect();
+        made.iter().for_each(|path| fs::create_dir(path).expect("a directory"));
+        let lister = start(&made[..200]).expect("directories");
+        assert!(lister.trees.iter().all(|tree| Arc::ptr_eq(tree, &lister.trees[0])));
+        assert!(start(&made).is_none());
     }
 
     #[test]
