@@ -235,7 +235,7 @@ impl Destination {
 
     /// A directory is done with, and so is all that is below it.
     pub fn forget_dir(&mut self, place: &Path) {
-        for places in [&mut self.empty, &mut self.ignored, &mut self.touched] {
+        for places in [&mut self.empty, &mut self.ignored, &mut self.failed, &mut self.touched] {
             places.remove(place);
         }
         self.closed.remove(place);
@@ -258,10 +258,12 @@ impl Destination {
         self.counters.total = self.counters.total.saturating_add(entry.kind.size());
         let place = self.place(entry);
         if self.below_failed(&place) {
-            return self.give_up(&place);
+            return self.give_up(entry, &place);
         }
         if self.ignored.contains(parent(&place)) && *place != *Path::new(".") {
-            self.ignored.insert(place.into_owned());
+            if entry.is_dir() {
+                self.ignored.insert(place.into_owned());
+            }
             self.count(Decision::SKIP);
             return Decision::SKIP;
         }
@@ -269,13 +271,15 @@ impl Destination {
             Ok(decision) => decision,
             Err((action, error)) => {
                 self.monitor.failed(action, &self.path_of(&place), &error);
-                self.give_up(&place)
+                self.give_up(entry, &place)
             }
         }
     }
 
-    fn give_up(&mut self, place: &Path) -> Decision {
-        self.failed.insert(place.to_path_buf());
+    fn give_up(&mut self, entry: &Entry, place: &Path) -> Decision {
+        if entry.is_dir() {
+            self.failed.insert(place.to_path_buf());
+        }
         self.counters.failed += 1;
         Decision::SKIP
     }

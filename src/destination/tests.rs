@@ -17,6 +17,7 @@ use crate::options::{DeleteTime, Options};
 use crate::plan::Decision;
 use crate::protocol::message::Deleted;
 use crate::source::Source;
+use crate::tree::entry::{Entry, Kind};
 
 /// Hears warnings.
 #[derive(Clone, Default)]
@@ -101,6 +102,24 @@ const ALL: [&str; 6] = ["dir", "dir/extra", "dir/kept", "other", "other/a", "oth
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn of_what_is_ignored_or_fails_only_directories_are_noted_and_they_are_forgotten_with_the_rest() {
+    let mut place = Place::new(&Options { existing: true, ..options(DeleteTime::During) });
+    let listed = |path: &str, kind| Entry::sample(path, kind);
+    for entry in [listed("new", Kind::Dir), listed("new/sub", Kind::Dir), listed("new/f", Kind::File { size: 1 })] {
+        assert_eq!(place.destination.prepare(&entry), Decision::SKIP);
+    }
+    let noted = |place: &Place| place.destination.ignored.len() + place.destination.failed.len();
+    assert_eq!(noted(&place), 2);
+    ["new/sub", "new"].iter().for_each(|dir| place.destination.forget_dir(Path::new(dir)));
+    assert_eq!(noted(&place), 0);
+    // Its directory is not there.
+    let mut place = Place::new(&Options { links: true, ..options(DeleteTime::During) });
+    place.destination.prepare(&listed("nowhere/l", Kind::Symlink { target: Path::new("x").into() }));
+    assert_eq!(place.destination.counters.failed, 1);
+    assert_eq!(noted(&place), 0);
 }
 
 #[test]
