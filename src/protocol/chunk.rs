@@ -113,6 +113,19 @@ pub struct ListEnd {
     pub counters: Counters,
 }
 
+impl Contents {
+    /// Bytes that they take on the wire, at most: many chunks wait to be sent, each in a buffer of its own.
+    pub fn room(&self) -> usize {
+        // What numbers may take more here than the fields of an entry in a whole list, and the counts.
+        const NUMBERS: usize = 8;
+        const COUNTS: usize = 40;
+        let names = |names: &Names| names.iter().map(|(_, name)| 7 + name.len()).sum::<usize>();
+        let entries = self.own.iter().chain(&self.entries).map(|entry| codec::entry_size(entry) + NUMBERS);
+        let dirs = self.dirs.iter().map(|name| name.len() + 4);
+        COUNTS + names(&self.users) + names(&self.groups) + entries.sum::<usize>() + dirs.sum::<usize>()
+    }
+}
+
 impl Chunk {
     /// Puts a chunk together in `buffer`.
     pub fn new(id: u32, dir: u32, state: State, contents: &Contents, mut buffer: Vec<u8>) -> Chunk {
@@ -333,7 +346,9 @@ impl Before {
         // Both are at most 64 KiB from here on.
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(MAX_NAME + 1);
         if shared > self.name.len() || shared + len > MAX_NAME {
-            return Err(Error::Stream(format!("a name of more than {MAX_NAME} bytes, or that shares {shared} of fewer")));
+            return Err(Error::Stream(format!(
+                "a name of more than {MAX_NAME} bytes, or that shares {shared} of fewer"
+            )));
         }
         let rest = reader.bytes(len)?;
         let in_order = rest > &self.name[shared..];
@@ -547,6 +562,7 @@ mod tests {
             let state = State { first: true, last, lost: false, incomplete };
             let chunk = Chunk::new(7, 3, state, &contents, Vec::new());
             prop_assert_eq!(chunk.state(), state);
+            prop_assert!(chunk.fields.len() <= contents.room());
             let opened = chunk.open(Path::new("/r"), dir).expect("our own");
             prop_assert_eq!(format!("{opened:?}"), format!("{contents:?}"));
         }

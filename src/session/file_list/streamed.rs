@@ -234,7 +234,7 @@ impl Streamer<'_> {
         self.listed.total += contents.entries.iter().map(|entry| entry.kind.size()).sum::<u64>();
         self.in_flight += places;
         let session = &self.outgoing.session;
-        let chunk = Chunk::new(id, dir, state, &contents, session.buffers.take(2 * chunk::FILL));
+        let chunk = Chunk::new(id, dir, state, &contents, session.buffers.take(contents.room()));
         session.outbox.send(Message::FileListChunk(chunk))?;
         self.sent.push_back(Sent { id, first, tree, own: contents.own, entries: contents.entries });
         Ok(())
