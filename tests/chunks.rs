@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use sy::delta::Block;
 use sy::error::ExitCode;
 use sy::options::{DeleteTime, Options};
 use sy::phases;
 use sy::plan::{Action, Changes, Decision};
 use sy::protocol::chunk::{Chunk, ChunkAck, Contents, ListEnd, State};
-use sy::protocol::message::{Counters, FileDone, Message, Role, Status, code};
+use sy::protocol::message::{ChecksumResp, Counters, FileDone, Message, Role, Status, code};
 use sy::tree::entry::{Entry, Kind};
 
 use crate::harness::peer::{Server, archive, entry, file_entry};
@@ -182,6 +183,30 @@ fn a_sender_refuses_decisions_on_chunks_that_do_not_fit() {
         assert_eq!(server.end().0, 12, "{what}");
         Snapshot::of(&sandbox.path("")).assert_same(&before);
     }
+}
+
+#[test]
+fn a_sender_gathers_one_signature_at_a_time() {
+    if phases::capabilities() & phases::capability("5.1") == 0 {
+        return;
+    }
+    let sandbox = sandbox();
+    let mut server = Server::start_for(u64::MAX, Role::Sender, &sandbox.path("source/"), &archive());
+    while !matches!(server.wire.recv(), Some(Message::FileListEnd(_)) | None) {}
+    // The roots, `.` and the file `a`, then `dir` and the file `b`.
+    for (id, count) in [(0, 0), (1, 2), (2, 2)] {
+        let delta = Decision { action: Action::Delta, changes: Changes::SIZE };
+        let decisions = (1..count).map(|place| (place, delta)).collect();
+        server.wire.send(&Message::FileListChunkAck(ChunkAck { id, count, decisions }));
+    }
+    for index in [1, 3] {
+        let blocks = vec![Block { weak: 1, strong: 2 }];
+        let piece = ChecksumResp { index, last: false, file_size: 5000, block_size: 1000, blocks };
+        server.wire.send(&Message::ChecksumResp(piece));
+    }
+    let word = server.wire.last_word().expect("a word of why");
+    assert_eq!((word.code, server.end().0), (ExitCode::Stream, 12));
+    assert!(String::from_utf8_lossy(&word.text).contains("file 3 within another"));
 }
 
 #[test]

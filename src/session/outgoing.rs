@@ -89,6 +89,8 @@ pub struct Outgoing<'a> {
     items: HashMap<u32, Item>,
     work: VecDeque<Work>,
     pending: HashMap<u32, Pending>,
+    /// The file whose signature has begun to come.
+    signing: Option<u32>,
     /// Files of each batch whose outcome is still to come.
     batches: HashMap<u64, usize>,
     /// Files in `batches`.
@@ -113,6 +115,7 @@ impl<'a> Outgoing<'a> {
             items: HashMap::new(),
             work: VecDeque::new(),
             pending: HashMap::new(),
+            signing: None,
             batches: HashMap::new(),
             packed: 0,
             backlog: VecDeque::new(),
@@ -344,6 +347,11 @@ impl<'a> Outgoing<'a> {
         let Some(Pending::Signature(begun)) = self.pending.get_mut(&piece.index) else {
             return Err(Error::Stream(format!("a signature of file {} that was not asked for", piece.index)));
         };
+        // Many may be under way, and each may be large: one is gathered at a time.
+        if self.signing.is_some_and(|index| index != piece.index) {
+            return Err(Error::Stream(format!("a signature of file {} within another", piece.index)));
+        }
+        self.signing = (!piece.last).then_some(piece.index);
         let signature = gather(begun.take(), &piece)?;
         if !piece.last {
             *begun = Some(signature);
