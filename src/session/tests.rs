@@ -3,9 +3,11 @@
 //! Every kind of session runs over a link that holds 4 KiB and takes its time: whoever waits for the wrong thing hangs
 //! here. Round trips are counted exactly, since they repeat exactly.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -56,19 +58,23 @@ impl Trees {
         fs::read(self.dir.path().join("destination").join(name)).expect(name)
     }
 
+    /// What a client of this role asks for.
+    fn request(&self, role: Role) -> Request {
+        let (options, sources) = (self.options.clone(), vec![self.path("source/")]);
+        Request { role, options, sources, destination: self.path("destination") }
+    }
+
     /// Runs a session; `role` is the client's.
     fn sync(&self, role: Role, link: fn() -> (Link, Link)) -> Outcome {
-        let request = Request {
-            role,
-            options: self.options.clone(),
-            sources: vec![self.path("source/")],
-            destination: self.path("destination"),
-        };
+        self.play(|monitor| Prepared::new(self.request(role), monitor), link)
+    }
+
+    /// Runs a session whose client is prepared by `prepare`.
+    fn play(&self, prepare: impl FnOnce(&Arc<Monitor>) -> Prepared, link: fn() -> (Link, Link)) -> Outcome {
         runtime().block_on(async {
             let (near, far) = link();
             let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
-            let (outcome, served) =
-                tokio::join!(client(near, Prepared::new(request, &monitor), monitor.clone()), server(far));
+            let (outcome, served) = tokio::join!(client(near, prepare(&monitor), monitor.clone()), server(far));
             assert_eq!(served.expect("the server ends well"), ExitCode::Ok);
             assert_eq!(monitor.exit_code(), ExitCode::Ok);
             outcome.expect("the client ends well")
@@ -161,71 +167,52 @@ fn small_files_share_a_round_trip_where_both_ends_take_batches() {
     }
 }
 
-/// What is in a directory and below it: path and contents, `None` of a directory.
-fn tree_at(dir: &Path) -> Vec<(std::path::PathBuf, Option<Vec<u8>>)> {
-    let mut found = Vec::new();
-    for item in fs::read_dir(dir).expect("a directory") {
-        let path = item.expect("an item").path();
-        found.push((path.clone(), fs::read(&path).ok()));
-        if path.is_dir() {
-            found.extend(tree_at(&path));
+/// Mode, time (seconds and nanoseconds) and, of a file, contents.
+type Item = (u32, i64, i64, Option<Vec<u8>>);
+
+/// Everything below a directory.
+fn everything(root: &Path) -> BTreeMap<PathBuf, Item> {
+    let (mut found, mut left) = (BTreeMap::new(), vec![root.to_path_buf()]);
+    while let Some(path) = left.pop() {
+        let meta = fs::symlink_metadata(&path).expect("it was listed");
+        if meta.is_dir() {
+            left.extend(fs::read_dir(&path).expect("a directory").map(|item| item.expect("an item").path()));
         }
+        let contents = meta.is_file().then(|| fs::read(&path).expect("a file"));
+        let name = path.strip_prefix(root).expect("below the root").to_path_buf();
+        found.insert(name, (meta.mode(), meta.mtime(), meta.mtime_nsec(), contents));
     }
-    found.sort();
     found
 }
 
 #[test]
-fn a_list_that_streams_and_one_that_comes_whole_make_the_same_tree_and_counts() {
-    let mut trees = Trees::new();
-    for index in 0..300 {
-        trees.file(&format!("d{}/e{}/f{index}", index % 7, index % 3), &noise(40 * index, index as u64));
-    }
-    trees.options.delete = Some(DeleteTime::During);
-    let sync = |streams: bool| {
-        let request = Request {
-            role: Role::Sender,
-            options: trees.options.clone(),
-            sources: vec![trees.path("source/")],
-            destination: trees.path("destination"),
-        };
-        let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
-        let outcome = runtime().block_on(async {
-            let mut prepared = Prepared::whole(request);
-            if streams {
-                let Prepared { request, seed, .. } = &prepared;
-                prepared.lister =
-                    Lister::start(&request.sources, &request.options, &Filter::default(), *seed, &monitor);
+fn a_list_in_chunks_and_a_whole_one_make_the_same_tree() {
+    for seed in 0..8 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut trees = Trees::new();
+        trees.options.delete = Some(DeleteTime::During);
+        let source = trees.dir.path().join("source");
+        for stage in 0..3 {
+            for _ in 0..random.usize(1..40) {
+                let depth = random.usize(0..4);
+                let dirs: String = (0..depth).map(|_| format!("d{}/", random.u8(0..3))).collect();
+                trees.file(&format!("{dirs}f{}", random.u8(0..9)), &noise(random.usize(0..30_000), random.u64(..)));
             }
-            assert_eq!(prepared.lister.is_some(), streams);
-            let (near, far) = quick();
-            let (outcome, served) = tokio::join!(client(near, prepared, monitor.clone()), server(far));
-            served.expect("the server ends well");
-            outcome.expect("the client ends well")
-        });
-        let theirs = outcome.theirs.expect("a receiver that has counted");
-        let counts = [
-            theirs.listed,
-            theirs.created,
-            theirs.updated,
-            theirs.unchanged,
-            theirs.deleted,
-            theirs.total,
-            theirs.literal,
-        ];
-        (counts, tree_at(&trees.dir.path().join("destination")))
-    };
-    let destination = trees.dir.path().join("destination");
-    let [first, second] = [false, true].map(|streams| {
-        let first = sync(streams);
-        fs::write(destination.join("d1/extra"), "extra").expect("a file");
-        fs::remove_file(destination.join("d2/e2/f2")).expect("it is there");
-        fs::write(destination.join("d3/e0/f129"), noise(40 * 129, 1)).expect("it is there");
-        let second = sync(streams);
-        fs::remove_dir_all(&destination).expect("it is there");
-        (first, second)
-    });
-    assert!(first == second, "{:?} {:?}, streamed {:?} {:?}", first.0.0, first.1.0, second.0.0, second.1.0);
+            for (chunks, destination) in [(false, "whole"), (true, "chunks")] {
+                let request = Request { destination: trees.path(destination), ..trees.request(Role::Sender) };
+                let prepare = |monitor: &Arc<Monitor>| {
+                    let start = || Lister::start(&request.sources, &request.options, &Filter::default(), 7, monitor);
+                    let lister = chunks.then(|| start().expect("a directory"));
+                    Prepared { request, seed: 7, lister }
+                };
+                trees.play(prepare, quick);
+                let made = everything(&trees.dir.path().join(destination));
+                assert!(made == everything(&source), "seed {seed}, stage {stage}, {destination}");
+            }
+            // What is left is edited, added to, and in part removed.
+            let _ = fs::remove_dir_all(source.join(format!("d{}", random.u8(0..3))));
+        }
+    }
 }
 
 #[test]
