@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
@@ -24,6 +24,8 @@ use crate::tree::scanner::{LinkGroups, Visited, walk};
 
 /// Directories that are listed before anybody has asked for them.
 const AHEAD: usize = 64;
+/// Entries in them at which the next directory waits: some MiB. A directory is listed to its end once it is begun.
+const ENTRIES_AHEAD: usize = 16 << 10;
 
 /// A directory that was listed.
 pub struct Listed {
@@ -43,6 +45,47 @@ pub struct Lister {
     /// The trees that they are in.
     pub trees: Vec<Arc<Tree>>,
     listed: mpsc::Receiver<Listed>,
+    ahead: Arc<Ahead>,
+}
+
+/// Entries that are listed and not taken.
+#[derive(Default)]
+struct Ahead {
+    entries: Mutex<usize>,
+    taken: Condvar,
+}
+
+impl Ahead {
+    /// Adds to them, once there is room.
+    fn add(&self, entries: usize) {
+        let held = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |held: &mut usize| *held >= ENTRIES_AHEAD;
+        *self.taken.wait_while(held, full).unwrap_or_else(PoisonError::into_inner) += entries;
+    }
+
+    /// Takes from them.
+    fn take(&self, entries: usize) {
+        let mut held = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = held.saturating_sub(entries);
+        self.taken.notify_one();
+    }
+}
+
+impl Listed {
+    fn entries(&self) -> usize {
+        match &self.visited {
+            Visited::Dir { entries, dirs, .. } => 1 + entries.len() + dirs.len(),
+            Visited::Lost => 1,
+        }
+    }
+}
+
+impl Drop for Lister {
+    /// Lets go of a thread that waits, for room in the queue or for entries to be taken.
+    fn drop(&mut self) {
+        self.listed.close();
+        self.ahead.take(usize::MAX);
+    }
 }
 
 impl Lister {
@@ -84,23 +127,29 @@ impl Lister {
             return None;
         }
         let (into, listed) = mpsc::channel(AHEAD);
+        let ahead = Arc::new(Ahead::default());
         let names = roots.keys().cloned().collect();
         let trees: Vec<Arc<Tree>> = roots.values().map(|(tree, _)| tree.clone()).collect();
         let starts: Vec<PathBuf> = roots.into_values().map(|(_, start)| start).collect();
-        let work = Work { options: options.clone(), filter: filter.clone(), seed, monitor: monitor.clone(), into };
+        let (options, filter, monitor) = (options.clone(), filter.clone(), monitor.clone());
+        let work = Work { options, filter, seed, monitor, into, ahead: ahead.clone() };
         let walked = trees.clone();
         std::thread::spawn(move || work.list(&walked, &starts));
-        Some(Lister { roots: names, trees, listed })
+        Some(Lister { roots: names, trees, listed, ahead })
     }
 
     /// The next directory; `None` once there is none.
     pub async fn next(&mut self) -> Option<Listed> {
-        self.listed.recv().await
+        let listed = self.listed.recv().await?;
+        self.ahead.take(listed.entries());
+        Some(listed)
     }
 
     /// The next directory, if it has been listed already.
     pub fn ready(&mut self) -> Option<Listed> {
-        self.listed.try_recv().ok()
+        let listed = self.listed.try_recv().ok()?;
+        self.ahead.take(listed.entries());
+        Some(listed)
     }
 }
 
@@ -110,6 +159,7 @@ struct Work {
     seed: u64,
     monitor: Arc<Monitor>,
     into: mpsc::Sender<Listed>,
+    ahead: Arc<Ahead>,
 }
 
 impl Work {
@@ -131,7 +181,9 @@ impl Work {
             let mut visit = |mut visited: Visited| {
                 seen.set(true);
                 self.look_at(&tree, &mut visited);
-                self.into.blocking_send(Listed { visited, root, incomplete: incomplete.get() }).is_ok()
+                let listed = Listed { visited, root, incomplete: incomplete.get() };
+                self.ahead.add(listed.entries());
+                self.into.blocking_send(listed).is_ok()
             };
             let scan = scan_options(&self.options);
             if walk(&tree, start, &scan, &mut groups, &mut keep, &mut report, &mut visit).is_some() {
@@ -207,6 +259,30 @@ mod tests {
     }
 
     #[test]
+    fn who_lists_waits_until_entries_are_taken_and_is_let_go_with_the_lister() {
+        let dir = tempfile::TempDir::new_in("/dev/shm").or_else(|_| tempfile::TempDir::new()).expect("a directory");
+        for name in ["a", "b", "c"] {
+            fs::create_dir(dir.path().join(name)).expect("a directory");
+            (0..ENTRIES_AHEAD).for_each(|file| drop(fs::File::create(dir.path().join(format!("{name}/{file}")))));
+        }
+        let mut lister = start(&[dir.path().join(".")]).expect("a directory");
+        let (ahead, mut taken) = (lister.ahead.clone(), 0);
+        while let Some(listed) = lister.listed.blocking_recv() {
+            // What is counted is what was listed and this one; of the directories that are full, never two.
+            assert!(*ahead.entries.lock().expect("nobody panicked") <= 2 * ENTRIES_AHEAD);
+            lister.ahead.take(listed.entries());
+            taken += listed.entries();
+        }
+        assert_eq!(taken, 3 * (ENTRIES_AHEAD + 1) + 4);
+        let lister = start(&[dir.path().join(".")]).expect("a directory");
+        let ahead = Arc::downgrade(&lister.ahead);
+        drop(lister);
+        while ahead.strong_count() > 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
     fn a_root_that_has_gone_or_is_no_directory_any_more_is_lost_and_the_others_keep_their_places() {
         let dir = tempfile::TempDir::new().expect("a temporary directory");
         for (makes_file, code) in [(false, ExitCode::Vanished), (true, ExitCode::Partial)] {
@@ -220,7 +296,7 @@ mod tests {
             let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
             let (into, mut listed) = mpsc::channel(AHEAD);
             let (options, filter) = (Options { recursive: true, ..Options::default() }, Filter::default());
-            let work = Work { options, filter, seed: 1, monitor: monitor.clone(), into };
+            let work = Work { options, filter, seed: 1, monitor: monitor.clone(), into, ahead: Arc::default() };
             work.list(&[tree.clone(), tree.clone(), tree], &["a", "b", "c"].map(PathBuf::from));
             drop(work);
             let told = std::iter::from_fn(|| listed.blocking_recv());
