@@ -213,6 +213,10 @@ fn a_receiver_refuses_contents_that_it_did_not_ask_for() {
         server.wire.send(&data(0, 0, b"x", false));
         server.wire.send(&data(2, 0, b"x", true));
     });
+    refused_by_receiver("an end before all is here", |server| {
+        wanting(server);
+        server.wire.send(&Message::SessionEnd(Counters::default()));
+    });
     refused_by_receiver("an end within a file", |server| {
         wanting(server);
         server.wire.send(&data(0, 0, b"x", false));

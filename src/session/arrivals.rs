@@ -104,14 +104,9 @@ impl<'a> Arrivals<'a> {
         self.redone
     }
 
-    /// Whether nothing is wanted.
+    /// Whether nothing is wanted any more: a file that is half here still is.
     pub fn is_idle(&self) -> bool {
         self.wanted.is_empty()
-    }
-
-    /// Whether a file is half here.
-    pub fn is_within_a_file(&self) -> bool {
-        self.current.is_some()
     }
 
     /// The files that are done with, one way or the other, since this was last asked.

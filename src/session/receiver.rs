@@ -103,7 +103,7 @@ fn receive_all(arrivals: &mut Arrivals<'_>) -> Result<Counters> {
         let message = arrivals.session.inbox.recv()?;
         match arrivals.handle(message)? {
             None => drop(arrivals.take_settled()),
-            Some(Message::SessionEnd(theirs)) if !arrivals.is_within_a_file() => return Ok(theirs),
+            Some(Message::SessionEnd(theirs)) if arrivals.is_idle() => return Ok(theirs),
             Some(other) => return Err(arrivals.session.out_of_place("contents", &other)),
         }
     }
