@@ -63,6 +63,7 @@ pub fn receive(
     let mut counters = receiver.finish()?;
     counters.stages_us[3] = begun.elapsed().as_micros() as u64;
     counters.heap = HeapCounts::now(0);
+    session.tell_distance();
     session.outbox.send(Message::SessionEnd(counters))?;
     Ok((counters, Some(theirs)))
 }

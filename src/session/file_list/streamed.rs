@@ -55,6 +55,7 @@ pub fn run(session: &mut Session, lister: Lister) -> Result<(Counters, Option<Co
     };
     streamer.announce_roots()?;
     let theirs = streamer.play()?;
+    streamer.outgoing.session.tell_distance();
     let mut counters = streamer.counters();
     counters.stages_us[3] = begun.elapsed().as_micros() as u64;
     counters.heap = HeapCounts::now(0);
