@@ -103,17 +103,14 @@ fn a_server_that_understands_no_chunks_is_asked_again_with_the_whole_list() {
     if !STREAMS {
         return;
     }
-    let (booth, sandbox) = (Booth::new(), small());
-    let old = booth.serve(|wire| {
-        wire.send_raw(&Hello { max_version: 1, ..Hello::ours(&Clock::start(), 0) }.encode());
-        while wire.recv_raw() {}
-    });
-    let running = push(&sandbox, &booth.shell(), &["-a"]).start();
-    old.join().expect("the old server");
-    // The next one that answers is of today, and takes the whole list as any does.
-    let relay = booth.relay(None, None);
-    running.finish().ok();
-    relay.join().expect("the relay");
+    let sandbox = small();
+    let (greeting, greeted) = (sandbox.path("greeting"), sandbox.path("greeted"));
+    fs::write(&greeting, Hello { max_version: 1, ..Hello::ours(&Clock::start(), 0) }.encode()).expect("a file of ours");
+    // Once an old server's greeting and no more, then the other end as it is.
+    let (first, then) = (format!("exec cat {}", greeting.display()), r#"shift; exec sh -c "$*""#);
+    let shell = format!("sh -c 'if mkdir {} 2>/dev/null; then {first}; fi; {then}' rsh", greeted.display());
+    push(&sandbox, &shell, &["-a"]).run().ok();
+    assert!(greeted.exists());
     sandbox.assert_synced();
 }
 

@@ -214,7 +214,7 @@ impl Work {
         if self.options.checksum {
             entries.iter_mut().filter(|entry| entry.is_file()).for_each(|entry| self.digest(tree, entry));
         }
-        let bytes = entries.iter().map(|entry| entry.kind.size()).sum();
+        let bytes = entries.iter().map(|entry| entry.kind.size()).fold(0, u64::saturating_add);
         self.monitor.progress.found(entries.len() as u64 + 1, bytes);
     }
 

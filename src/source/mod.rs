@@ -130,7 +130,7 @@ impl Source {
         } else {
             self.entries.extend(found)
         }
-        let bytes = self.entries[first..].iter().map(|entry| entry.kind.size()).sum();
+        let bytes = self.entries[first..].iter().map(|entry| entry.kind.size()).fold(0, u64::saturating_add);
         monitor.progress.found((self.entries.len() - first) as u64, bytes);
         self.roots.push(Root { tree, first });
     }

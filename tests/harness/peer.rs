@@ -62,11 +62,6 @@ impl<R: Read, W: Write> Wire<R, W> {
         Ok(RawFrame { code, payload })
     }
 
-    /// Passes over the next frame, whatever it is; `false` once the link has ended.
-    pub fn recv_raw(&mut self) -> bool {
-        self.frame().is_ok()
-    }
-
     /// The next message, whatever it is.
     pub fn recv_any(&mut self) -> Message {
         let frame = self.frame().expect("a frame");

@@ -232,7 +232,8 @@ impl Streamer<'_> {
             .and_then(|places| first.checked_add(places))
             .ok_or_else(|| Error::Selection("the source has more entries than one sync can list".into()))?;
         self.listed.listed += places as u64;
-        self.listed.total += contents.entries.iter().map(|entry| entry.kind.size()).sum::<u64>();
+        let sizes = contents.entries.iter().map(|entry| entry.kind.size());
+        self.listed.total = sizes.fold(self.listed.total, u64::saturating_add);
         self.in_flight += places;
         let session = &self.outgoing.session;
         let chunk = Chunk::new(id, dir, state, &contents, session.buffers.take(contents.room()));
