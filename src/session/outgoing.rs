@@ -168,7 +168,7 @@ impl<'a> Outgoing<'a> {
     /// # Errors
     /// The link's.
     pub fn step(&mut self) -> Result<bool> {
-        if self.under_way() >= self.slots.depth {
+        if self.under_way() >= self.slots.depth && !self.joins_a_batch() {
             return Ok(false);
         }
         match self.work.pop_front() {
@@ -225,6 +225,13 @@ impl<'a> Outgoing<'a> {
     /// Requests under way: files by themselves, and batches.
     fn under_way(&self) -> usize {
         self.pending.len() - self.packed + self.batches.len()
+    }
+
+    /// Whether what is next goes into a batch that is begun, and so is no request of its own.
+    fn joins_a_batch(&mut self) -> bool {
+        let Some(Work::Whole { index, retry: false }) = self.work.front().copied() else { return false };
+        let size = self.item(index).entry.kind.size();
+        self.packer().is_open() && self.packer().takes(size)
     }
 
     /// Takes in what has come, while a large file goes out: deletions are told at once, what calls for an answer waits.

@@ -1,7 +1,7 @@
 //! How small files share messages. Seam for phase 1.2, `small-file-batch`.
 //!
 //! `single` is the baseline: a FILE_DATA for each file. `packed` puts small files into FILE_DATA_BATCH, where the peer has
-//! said that it wants that. Both offer `Packer`: it is asked whether it takes a file, given the file to read, and told to
+//! said that it wants that. Both offer `Packer`: it is asked whether it takes a file and has a batch begun, given the file to read, and told to
 //! `flush` what it holds back before the sender waits.
 
 #[cfg(any(test, feature = "small-file-batch"))]
@@ -82,11 +82,14 @@ mod tests {
                 assert_eq!(packed, Some(Packed { batch: u64::from(index / 64), size: 10 }));
             }
             assert_eq!(packer.pack(outbox, 70, &mut std::io::repeat(0)).unwrap().unwrap(), None);
+            assert!(packer.is_open());
             packer.flush(outbox).unwrap();
             packer.flush(outbox).unwrap();
+            assert!(!packer.is_open());
             let mut single = single::Packer::new(u64::MAX, &Buffers::default());
             assert_eq!(single.pack(outbox, 71, &mut &b"x"[..]).unwrap().unwrap(), None);
             single.flush(outbox).unwrap();
+            assert!(!single.is_open());
         });
         let counts: Vec<usize> = messages
             .iter()

@@ -33,6 +33,11 @@ impl Packer {
         self.able && size <= MAX_FILE as u64
     }
 
+    /// Whether a batch is begun that the next file will join.
+    pub fn is_open(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| !batch.is_full_for(MAX_FILE))
+    }
+
     /// Reads `file` into the batch and says into which one; `None` if it has grown too large for that. The outer error is
     /// the link's, the inner one the file's.
     pub fn pack(&mut self, outbox: &Outbox, index: u32, file: &mut dyn Read) -> Result<io::Result<Option<Packed>>> {

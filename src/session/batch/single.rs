@@ -22,6 +22,11 @@ impl Packer {
         false
     }
 
+    /// Whether a batch is begun: never.
+    pub fn is_open(&self) -> bool {
+        false
+    }
+
     /// Packs a file: it is not packed.
     pub fn pack(&mut self, _outbox: &Outbox, _index: u32, _file: &mut dyn Read) -> Result<io::Result<Option<Packed>>> {
         Ok(Ok(None))
