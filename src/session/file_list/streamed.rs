@@ -162,6 +162,8 @@ impl Streamer<'_> {
         self.lister = None;
         self.outgoing.session.monitor.progress.listed.store(true, Relaxed);
         self.listed.stages_us[0] = self.begun.elapsed().as_micros() as u64;
+        // The receiver ends the session: these are the last counts that it gets to see.
+        self.listed.heap = HeapCounts::now(0);
         let end = ListEnd { total: self.next_index, counters: self.listed };
         self.outgoing.session.outbox.send(Message::FileListEnd(end))
     }
