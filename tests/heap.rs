@@ -114,7 +114,7 @@ fn a_first_session_asks_for_a_bounded_amount_for_each_small_file() {
     const FILES: usize = 1000;
     // Counted: 4 to 5 allocations with all phases, 20 with none; the pool asks for more bytes at first, and not again.
     let all = PHASES.iter().all(|phase| phase.state != State::Off);
-    let (allocations_bound, bytes_bound) = if all { (7.0, 13_500) } else { (25.0, 22_000) };
+    let (allocations_bound, bytes_bound) = if all { (7.0, 13_500) } else { (25.0, 13_500) };
     let _alone = alone();
     let dir = tree(10, FILES / 10, 1 << 10);
     let (outcome, stats) = counted(|| sync(dir.path()));
