@@ -140,17 +140,26 @@ fn severity(code: ExitCode) -> u8 {
 }
 
 #[cfg(test)]
+impl Monitor {
+    /// A monitor for tests that tells nobody.
+    pub fn deaf() -> Monitor {
+        struct Deaf;
+
+        impl Events for Deaf {
+            fn event(&self, _: &Event<'_>) {}
+        }
+
+        Monitor::new(Box::new(Deaf))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Deaf;
-    impl Events for Deaf {
-        fn event(&self, _: &Event<'_>) {}
-    }
-
     #[test]
     fn the_worst_warning_makes_the_exit_code() {
-        let monitor = Monitor::new(Box::new(Deaf));
+        let monitor = Monitor::deaf();
         assert_eq!(monitor.exit_code(), ExitCode::Ok);
         monitor.warn(ExitCode::MaxDelete, "");
         assert_eq!(monitor.exit_code(), ExitCode::MaxDelete);

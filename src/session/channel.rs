@@ -472,15 +472,8 @@ pub fn warning(code: ExitCode, text: &str) -> Message {
 mod tests {
     use super::super::round_trip::RoundTrip;
     use super::*;
-    use crate::events::{Event, Events};
     use crate::protocol::payload::Payload;
     use crate::transport::memory;
-
-    struct Deaf;
-
-    impl Events for Deaf {
-        fn event(&self, _: &Event<'_>) {}
-    }
 
     #[test]
     fn a_frame_weighs_what_its_buffers_hold_and_not_what_it_says() {
@@ -505,7 +498,7 @@ mod tests {
                 distance: Distance { clock: Clock::start(), known: known.clone(), asks },
                 greeting: None,
             };
-            (known, open(link, settings, Arc::new(Monitor::new(Box::new(Deaf))), Arc::default()))
+            (known, open(link, settings, Arc::new(Monitor::deaf()), Arc::default()))
         };
         let ((ours, _near), (theirs, _far)) = (open(near, true), open(far, false));
         assert_eq!(ours.get(), None);

@@ -17,12 +17,6 @@ use crate::options::DeleteTime;
 use crate::phases;
 use crate::transport::memory;
 
-struct Deaf;
-
-impl Events for Deaf {
-    fn event(&self, _: &Event<'_>) {}
-}
-
 /// A source and a destination, and the options of an archive.
 struct Trees {
     dir: TempDir,
@@ -73,7 +67,7 @@ impl Trees {
     fn play(&self, prepare: impl FnOnce(&Arc<Monitor>) -> Prepared, link: fn() -> (Link, Link)) -> Outcome {
         runtime().block_on(async {
             let (near, far) = link();
-            let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
+            let monitor = Arc::new(Monitor::deaf());
             let (outcome, served) = tokio::join!(client(near, prepare(&monitor), monitor.clone()), server(far));
             assert_eq!(served.expect("the server ends well"), ExitCode::Ok);
             assert_eq!(monitor.exit_code(), ExitCode::Ok);
@@ -265,7 +259,7 @@ fn a_client_that_sends_chunks_to_a_peer_without_hears_that_it_is_older() {
         let (near, mut far) = quick();
         let old = Hello { max_version: CHUNKS_SINCE - 1, ..Hello::ours(&Clock::start(), 0) };
         far.writer.write_all(&old.encode()).await.expect("room for a greeting");
-        let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
+        let monitor = Arc::new(Monitor::deaf());
         let request = Request {
             role: Role::Sender,
             options: trees.options.clone(),

@@ -233,16 +233,9 @@ mod tests {
 
     use super::*;
     use crate::error::ExitCode;
-    use crate::events::{Event, Events};
-
-    struct Deaf;
-
-    impl Events for Deaf {
-        fn event(&self, _: &Event<'_>) {}
-    }
 
     fn start(paths: &[PathBuf]) -> Option<Lister> {
-        let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
+        let monitor = Arc::new(Monitor::deaf());
         let options = Options { recursive: true, ..Options::default() };
         let paths: Vec<Vec<u8>> = paths.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
         Lister::start(&paths, &options, &Filter::default(), 1, &monitor)
@@ -293,7 +286,7 @@ mod tests {
                 fs::write(dir.path().join("b"), "").expect("a file");
             }
             let tree = Arc::new(Tree::open(dir.path()).expect("it is there"));
-            let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
+            let monitor = Arc::new(Monitor::deaf());
             let (into, mut listed) = mpsc::channel(AHEAD);
             let (options, filter) = (Options { recursive: true, ..Options::default() }, Filter::default());
             let work = Work { options, filter, seed: 1, monitor: monitor.clone(), into, ahead: Arc::default() };

@@ -29,7 +29,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::events::{Event, Events, Monitor};
+    use crate::events::Monitor;
     use crate::phases;
     use crate::protocol::buffers::Buffers;
     use crate::protocol::frame::read_frame;
@@ -38,12 +38,6 @@ mod tests {
     use crate::session::channel::{self, Outbox, Settings};
     use crate::session::round_trip::{Distance, RoundTrip};
     use crate::transport::memory;
-
-    struct Deaf;
-
-    impl Events for Deaf {
-        fn event(&self, _: &Event<'_>) {}
-    }
 
     /// What the other end hears of what `send` says.
     fn heard(send: impl FnOnce(&Outbox)) -> Vec<Message> {
@@ -59,7 +53,7 @@ mod tests {
                 distance: Distance { clock: Clock::start(), known: RoundTrip::new(None), asks: false },
                 greeting: None,
             };
-            let monitor = Arc::new(Monitor::new(Box::new(Deaf)));
+            let monitor = Arc::new(Monitor::deaf());
             let (inbox, outbox, written) = channel::open(near, settings, monitor, Default::default());
             send(&outbox);
             drop((inbox, outbox));
