@@ -47,6 +47,14 @@ struct Root {
     first: usize,
 }
 
+/// What one source argument names.
+struct Start {
+    tree: Arc<Tree>,
+    /// Below the tree's root; `.` where the contents are meant.
+    path: PathBuf,
+    is_dir: bool,
+}
+
 impl Source {
     /// Lists what `paths` name. What cannot be read is reported and makes the list incomplete.
     pub fn scan(paths: &[Vec<u8>], options: &Options, filter: &Filter, seed: u64, monitor: &Arc<Monitor>) -> Source {
@@ -63,8 +71,14 @@ impl Source {
             roots: Vec::new(),
             groups: LinkGroups::default(),
         };
+        let mut starts = Vec::with_capacity(paths.len());
         for path in paths {
-            source.add(Path::new(OsStr::from_bytes(path)), options, filter, monitor);
+            source.find(Path::new(OsStr::from_bytes(path)), options, filter, monitor, &mut starts);
+        }
+        // As what is in one directory: of the names of a file, the first one leads, and all ways to list agree on it.
+        starts.sort_by(|one, other| (one.is_dir, &one.path).cmp(&(other.is_dir, &other.path)));
+        for start in starts {
+            source.scan_root(start, options, filter, monitor);
         }
         if source.roots.len() > 1 {
             source.drop_repeated_names();
@@ -75,29 +89,27 @@ impl Source {
         source
     }
 
-    fn add(&mut self, path: &Path, options: &Options, filter: &Filter, monitor: &Monitor) {
-        let (root, start) = split(path);
-        let tree = match self.open_root(&root) {
+    /// Looks at what one argument names.
+    fn find(&mut self, path: &Path, options: &Options, filter: &Filter, monitor: &Monitor, starts: &mut Vec<Start>) {
+        let (root, path_below) = split(path);
+        // Once for all sources in a row that are in it: there may be more of them than files can be open.
+        let opened = match starts.last() {
+            Some(last) if last.tree.path() == root => Ok(last.tree.clone()),
+            _ => Tree::open(&root).map(Arc::new),
+        };
+        let tree = match opened {
             Ok(tree) => tree,
             Err(error) => return self.missing(path, &error, monitor),
         };
         let filter = &filter.clone().with_root(&absolute(&root));
-        match tree.lstat(&start) {
-            Ok(Some(entry)) if filter.verdict(Side::Sender, &start, entry.is_dir()) == Verdict::Excluded => {}
+        match tree.lstat(&path_below) {
+            Ok(Some(entry)) if filter.verdict(Side::Sender, &path_below, entry.is_dir()) == Verdict::Excluded => {}
             Ok(Some(entry)) if entry.is_dir() && !options.recursive && !options.dirs => {
                 monitor.warn(ExitCode::Ok, &format!("skipping directory {} (no -r)", path.display()));
             }
-            Ok(Some(_)) => self.scan_root(tree, &start, options, filter, monitor),
+            Ok(Some(entry)) => starts.push(Start { tree, path: path_below, is_dir: entry.is_dir() }),
             Ok(None) => self.missing(path, &Errno::NOENT.into(), monitor),
             Err(error) => self.missing(path, &error, monitor),
-        }
-    }
-
-    /// Opens a root, once for all sources in a row that are in it: there may be more of them than files can be open.
-    fn open_root(&self, path: &Path) -> io::Result<Arc<Tree>> {
-        match self.roots.last() {
-            Some(last) if last.tree.path() == path => Ok(last.tree.clone()),
-            _ => Tree::open(path).map(Arc::new),
         }
     }
 
@@ -106,7 +118,9 @@ impl Source {
         monitor.failed("read the source", path, error);
     }
 
-    fn scan_root(&mut self, tree: Arc<Tree>, start: &Path, options: &Options, filter: &Filter, monitor: &Monitor) {
+    fn scan_root(&mut self, start: Start, options: &Options, filter: &Filter, monitor: &Monitor) {
+        let Start { tree, path: start, .. } = start;
+        let (start, filter) = (start.as_path(), &filter.clone().with_root(&absolute(tree.path())));
         let contents = start == Path::new(".");
         let scan_options = scan_options(options);
         // -d alone lists what is in a directory only where its contents are meant.

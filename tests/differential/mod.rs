@@ -1,7 +1,8 @@
 //! The standing differential test: `sy` and `rsync` are given the same random trees and options, and must agree on the
 //! resulting tree, the exit code and the lines of `-i`.
 //!
-//! `SY_SEED=N` repeats the case that a failure names; `SY_CASES=N` is how many are tried in each way (a soak: 10000).
+//! The cases are the same ones each time, for a gate must repeat: `SY_CASES=N` is how many in each way. `SY_SOAK=N` tries so
+//! many others, chosen anew; `SY_SEED=N` repeats the case that a failure names.
 
 mod generate;
 mod normalize;
@@ -37,18 +38,22 @@ fn sy_and_rsync_agree_pull() {
 }
 
 fn agree(way: Way) {
-    let number =
-        |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("SY_SEED and SY_CASES are numbers"));
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     if let Some(seed) = number("SY_SEED") {
         if let Some(text) = disagreement(way, seed) {
             panic!("{way:?}, SY_SEED={seed}: {text}");
         }
         return;
     }
-    let first = fastrand::u64(..1 << 48);
-    let failures: Vec<String> = (first..first + number("SY_CASES").unwrap_or(CASES))
-        .filter_map(|seed| Some(format!("{way:?}, SY_SEED={seed}: {}", disagreement(way, seed)?)))
-        .collect();
+    let seeds = match number("SY_SOAK") {
+        Some(cases) => {
+            let first = fastrand::u64(1 << 32..1 << 48);
+            first..first + cases
+        }
+        None => 0..number("SY_CASES").unwrap_or(CASES),
+    };
+    let failures: Vec<String> =
+        seeds.filter_map(|seed| Some(format!("{way:?}, SY_SEED={seed}: {}", disagreement(way, seed)?))).collect();
     assert!(failures.is_empty(), "{} cases:\n{}", failures.len(), failures[..failures.len().min(5)].join("\n\n"));
 }
 
