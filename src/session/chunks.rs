@@ -24,8 +24,8 @@ use crate::protocol::message::{Counters, HeapCounts, Message};
 use crate::tree::entry::Entry;
 use crate::tree::owners::IdMap;
 
-/// Bytes of signatures that are under way before no more are made: a few round trips' worth on any link.
-const SIGNATURES: usize = 8 << 20;
+/// Bytes of signatures that are under way before no more are made: a few round trips' worth on any link. Few in tests.
+const SIGNATURES: usize = if cfg!(test) { 1 << 10 } else { 8 << 20 };
 
 /// Plays a receiver whose list begins with `roots`. Returns what it counted, and what the sender did.
 ///

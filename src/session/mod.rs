@@ -249,7 +249,8 @@ pub async fn client(
     if frame.head.len() > MAX_FRAME {
         return Err(Error::Usage("the filter rules and paths are too long for one session".into()).into());
     }
-    let sent = send_raw(&mut link, &frame.head, &traffic).await;
+    // Longer than the link takes in by itself, if there are many rules: who is at the other end may be reading nothing.
+    let sent = within(request.options.timeout, send_raw(&mut link, &frame.head, &traffic)).await;
     if waits {
         sent?
     } else {
@@ -323,6 +324,8 @@ pub async fn server(mut link: Link) -> Result<ExitCode> {
         }
     };
     let rtt = RoundTrip::new(clock.since(start.echo));
+    // A client who did not wait for our greeting had nothing to echo.
+    let asks = start.role == Role::Sender && start.echo == 0;
     let greeted = Greeted { capabilities: theirs.capabilities, connect: Duration::ZERO };
     let part = Part {
         role: start.role,
@@ -331,7 +334,7 @@ pub async fn server(mut link: Link) -> Result<ExitCode> {
         seed: start.seed,
         paths: start.paths.into_iter().map(at_home).collect(),
         asked_for: None,
-        distance: Distance { clock, known: rtt, asks: false },
+        distance: Distance { clock, known: rtt, asks },
         lister: None,
         is_client: false,
     };
@@ -470,6 +473,16 @@ async fn send_raw(link: &mut Link, bytes: &[u8], traffic: &Traffic) -> Result<()
     traffic.frames_out.fetch_add(1, Relaxed);
     traffic.wire_out.fetch_add(bytes.len() as u64, Relaxed);
     Ok(())
+}
+
+/// Gives up what the other end does not let come to its end.
+async fn within<T>(timeout: Option<Duration>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match timeout {
+        Some(timeout) => {
+            tokio::time::timeout(timeout, work).await.unwrap_or(Err(Error::Timeout { seconds: timeout.as_secs() }))
+        }
+        None => work.await,
+    }
 }
 
 /// A peer that is gone before it is greeted may still have said why.

@@ -365,6 +365,8 @@ impl<'a> Outgoing<'a> {
             return Ok(());
         }
         signature.validate().map_err(|error| Error::Stream(error.to_string()))?;
+        // A batch that is begun is filled first: when a signature comes is chance, what is in a batch is not.
+        while self.packer().is_open() && self.step()? {}
         self.pending.insert(piece.index, Pending::Outcome { retry: false });
         self.let_go_before(piece.index)?;
         match self.send_delta(piece.index, &signature)? {

@@ -27,8 +27,8 @@ use crate::tree::entry::Entry;
 use crate::tree::scanner::Visited;
 
 /// Entries that are listed and not yet dealt with, before the sender waits to list more: a few MiB. A directory is listed
-/// to its end once it is begun.
-const WINDOW: usize = 64 << 10;
+/// to its end once it is begun. Few in tests, whose trees are small.
+const WINDOW: usize = if cfg!(test) { 8 } else { 64 << 10 };
 
 /// Plays a sender whose source is being listed. Returns what it counted, and what the receiver did.
 ///
