@@ -142,6 +142,25 @@ impl Maker<'_> {
             tree = tree.put(&path, node);
             self.attributes(&mut tree, &path);
         }
+        if self.one_in(8) {
+            tree = self.deepened(tree, &dirs);
+        }
+        tree
+    }
+
+    /// With directories in one another, and a file at each second level.
+    fn deepened(&mut self, mut tree: Tree, dirs: &[PathBuf]) -> Tree {
+        let mut path = self.rng.choice(dirs).cloned().unwrap_or_default();
+        for level in 0..self.rng.usize(6..30) {
+            path.push(format!("deep{level}"));
+            tree = tree.put(&path, Node::Dir);
+            self.attributes(&mut tree, &path);
+            if level % 2 == 0 {
+                let file = path.join("b");
+                tree = tree.put(&file, self.file());
+                self.attributes(&mut tree, &file);
+            }
+        }
         tree
     }
 
@@ -263,6 +282,9 @@ impl Maker<'_> {
                 tree.entries.insert(path.clone(), spec);
             }
         }
+        if self.one_in(4) {
+            self.rename(&mut tree);
+        }
         for number in 0..self.rng.usize(..6) {
             let dirs = tree.entries.iter().filter(|(_, spec)| spec.node == Node::Dir).map(|(path, _)| path.clone());
             let parent = self.rng.choice(dirs.collect::<Vec<_>>()).filter(|path| path != Path::new("."));
@@ -276,6 +298,40 @@ impl Maker<'_> {
             links.for_each(|spec| spec.node = self.file());
         }
         tree
+    }
+
+    /// Gives a directory, with all that is in it, another name, or that of a file.
+    fn rename(&mut self, tree: &mut Tree) {
+        let is_free_dir = |(path, spec): &(&PathBuf, &Spec)| spec.node == Node::Dir && *path != Path::new(".");
+        let dirs: Vec<PathBuf> = tree.entries.iter().filter(is_free_dir).map(|(path, _)| path.clone()).collect();
+        let Some(from) = self.rng.choice(&dirs).cloned() else { return };
+        let files = tree
+            .entries
+            .iter()
+            .filter(|(path, spec)| matches!(spec.node, Node::File(_)) && !path.starts_with(&from) && !self.keeps_dirs);
+        let files: Vec<PathBuf> = files.map(|(path, _)| path.clone()).collect();
+        let to = match self.rng.choice(&files).cloned() {
+            Some(file) if self.one_in(2) => file,
+            _ => from.with_file_name("renamed"),
+        };
+        // A file with other names is not one that a directory can take the place of here.
+        let linked = |node: &Node| matches!(node, Node::HardLink(first) if *first == to);
+        if tree.entries.values().any(|spec| linked(&spec.node)) {
+            return;
+        }
+        let moved = |path: &Path| match path.strip_prefix(&from) {
+            Ok(rest) if rest.as_os_str().is_empty() => to.clone(),
+            Ok(rest) => to.join(rest),
+            Err(_) => path.to_path_buf(),
+        };
+        for (path, mut spec) in std::mem::take(&mut tree.entries) {
+            if let Node::HardLink(first) = &mut spec.node {
+                *first = moved(first);
+            }
+            if path != to {
+                tree.entries.insert(moved(&path), spec);
+            }
+        }
     }
 
     /// What became of one entry of the source.
