@@ -126,7 +126,10 @@ pub fn ready(own: &Path, root: &Path, selection: &Selection, effort: Effort) -> 
         scenarios.retain(|s| s.phase.as_ref().is_none_or(|phase| phases::pair(&builds, phase).is_some()));
     }
     let claims = if table.is_empty() { Vec::new() } else { claim::of_scenarios(&scenarios, &table)? };
-    let need = scenarios.iter().map(|s| layout::footprint(&layout::plan(s, selection.seed)) * 3).max().unwrap_or(0);
+    // The source, the destination, and the source after the edits.
+    let trees = |s: &Scenario| if s.is_edited() { 3 } else { 2 };
+    let room = |s: &Scenario| layout::footprint(&layout::plan(s, selection.seed)) * trees(s);
+    let need = scenarios.iter().map(room).max().unwrap_or(0);
     let scratch = Scratch::new(own, need, selection)?;
     let server = if places.server { server(own, &scratch.ssh, &mut notes)? } else { None };
     let (mut transports, mut problems) = (Vec::new(), Vec::new());

@@ -59,8 +59,8 @@ pub enum Response {
     Done,
     /// What the host is.
     Machine(Machine),
-    /// The digests of the two versions of the tree.
-    Digests(String, String),
+    /// The digests of the two versions of the tree; there is no second one where nothing is edited.
+    Digests(String, Option<String>),
     /// The differences, and how many there are in all; only the first few are told.
     Differences(Vec<String>, usize),
     /// What a wrapper wrote, if it did.

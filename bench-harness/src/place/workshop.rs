@@ -32,8 +32,8 @@ pub struct Workshop {
 #[derive(Debug)]
 struct Trees {
     before: Snapshot,
-    after: Snapshot,
-    start: Snapshot,
+    /// None where no operation of the scenario edits anything.
+    after: Option<Snapshot>,
 }
 
 impl Workshop {
@@ -63,9 +63,9 @@ impl Workshop {
             Snapshot::take(&root)
         };
         let before = make(Version::Before, layout::BEFORE)?;
-        let after = make(Version::After, layout::AFTER)?;
-        let digests = Response::Digests(before.digest(), after.digest());
-        self.trees = Some(Trees { start: before.clone().without_contents(), before, after });
+        let after = scenario.is_edited().then(|| make(Version::After, layout::AFTER)).transpose()?;
+        let digests = Response::Digests(before.digest(), after.as_ref().map(Snapshot::digest));
+        self.trees = Some(Trees { before, after });
         Ok(digests)
     }
 
@@ -81,7 +81,7 @@ impl Workshop {
         }
         match start {
             Start::Empty => fs::create_dir_all(&dst).with_context(|| format!("cannot create {}", dst.display()))?,
-            _ => restore::restore(&self.path(layout::BEFORE), &self.trees()?.start, &dst)?,
+            _ => restore::restore(&self.path(layout::BEFORE), &self.trees()?.before, &dst)?,
         }
         self.spoiled = true;
         disk::settle(&dst)
@@ -90,7 +90,10 @@ impl Workshop {
     fn check(&mut self, version: Version) -> Result<Response> {
         let actual = Snapshot::take(&self.path(layout::DST))?;
         let trees = self.trees()?;
-        let expected = if version == Version::Before { &trees.before } else { &trees.after };
+        let expected = match version {
+            Version::Before => &trees.before,
+            Version::After => trees.after.as_ref().context("the scenario has no edited tree")?,
+        };
         let found = expected.compare(&actual);
         self.spoiled = !found.is_empty();
         Ok(told(&found))
@@ -99,8 +102,10 @@ impl Workshop {
     fn intact(&self) -> Result<Response> {
         let trees = self.trees()?;
         let mut found = Vec::new();
-        for (part, expected) in [(layout::BEFORE, &trees.before), (layout::AFTER, &trees.after)] {
-            found.extend(expected.clone().without_contents().compare(&Snapshot::metadata(&self.path(part))?));
+        for (part, expected) in [(layout::BEFORE, Some(&trees.before)), (layout::AFTER, trees.after.as_ref())] {
+            if let Some(expected) = expected {
+                found.extend(expected.compare(&Snapshot::metadata(&self.path(part))?));
+            }
         }
         Ok(told(&found))
     }

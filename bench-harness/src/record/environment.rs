@@ -94,8 +94,8 @@ pub struct Environment {
     pub transports: BTreeMap<String, TransportInfo>,
     /// The subjects, in the order of the tables.
     pub subjects: Vec<SubjectInfo>,
-    /// The digests of each scenario's two trees.
-    pub scenarios: BTreeMap<String, (String, String)>,
+    /// The digests of each scenario's two trees; there is no second one where nothing is edited.
+    pub scenarios: BTreeMap<String, (String, Option<String>)>,
     /// What the plan claims for the phases that were measured, and how it is judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Claim>,

@@ -20,6 +20,9 @@ use crate::subject::Subject;
 /// subject that hangs would take its whole timeout each time.
 const MAX_FAILURES: u32 = 2;
 
+/// Of a scenario's tree before the edits, and after them where there are any.
+pub type Digests = (String, Option<String>);
+
 /// What a run is of.
 #[derive(Debug)]
 pub struct Course<'a> {
@@ -36,8 +39,8 @@ pub struct Course<'a> {
 /// What came of a run besides its samples.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The digests of each scenario's two trees.
-    pub digests: BTreeMap<String, (String, String)>,
+    /// The digests of each scenario's trees.
+    pub digests: BTreeMap<String, Digests>,
     /// Cells that were run.
     pub cells: usize,
     /// Cells with an error row.
@@ -126,7 +129,7 @@ impl Course<'_> {
         Ok(outcome)
     }
 
-    fn prepare_far(&self, transport: &mut Transport, scenario: &Scenario, digests: &(String, String)) -> Result<()> {
+    fn prepare_far(&self, transport: &mut Transport, scenario: &Scenario, digests: &Digests) -> Result<()> {
         let Some(agent) = transport.far.as_mut().and_then(|far| far.agent.as_mut()) else { return Ok(()) };
         if prepare(agent, scenario, self.seed)? != *digests {
             bail!("{} is not the same tree on {} as here", scenario.name, transport.label);
@@ -217,7 +220,7 @@ fn name(cell: &Cell, transport: &str) -> String {
     }
 }
 
-fn prepare(place: &mut dyn Place, scenario: &Scenario, seed: u64) -> Result<(String, String)> {
+fn prepare(place: &mut dyn Place, scenario: &Scenario, seed: u64) -> Result<Digests> {
     match place.call(&Request::Prepare { scenario: Box::new(scenario.clone()), seed })? {
         Response::Digests(before, after) => Ok((before, after)),
         other => bail!("unexpected answer {other:?} to a scenario"),

@@ -8,6 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{EDIT_AGE, Kind, Node, plan};
@@ -35,11 +36,22 @@ pub fn generate(scenario: &Scenario, seed: u64, version: Version, root: &Path) -
         Version::Before => Default::default(),
         Version::After => edit::choose(scenario, &nodes, seed),
     };
-    for node in &nodes {
+    let write = |node: &&Node| {
         let edited = edits.get(&node.path).map(Vec::as_slice).unwrap_or_default();
         write_node(scenario, seed, node, edited, root)
-            .with_context(|| format!("cannot generate {}", root.join(&node.path).display()))?;
-    }
+            .with_context(|| format!("cannot generate {}", root.join(&node.path).display()))
+    };
+    // Every file has random numbers of its own, so it does not matter who writes it when; but what others lie in comes
+    // before them, and a second name after the first.
+    let turn = |node: &&Node| match node.kind {
+        Kind::Dir => 0,
+        Kind::File { .. } | Kind::Symlink(_) => 1,
+        Kind::HardLink(_) => 2,
+    };
+    let of = |wanted| nodes.iter().filter(move |node| turn(node) == wanted).collect::<Vec<_>>();
+    of(0).iter().try_for_each(write)?;
+    of(1).par_iter().try_for_each(write)?;
+    of(2).iter().try_for_each(write)?;
     // Directories last and from the leaves up: creating an entry changes the time of the directory it lies in.
     for node in nodes.iter().rev().filter(|n| n.kind == Kind::Dir) {
         let path = root.join(&node.path);

@@ -1,6 +1,7 @@
 //! From a scenario to the plan of its tree: every entry with its path, mode, time and, for a file, its size and kind of
 //! content. Pure: the same scenario and seed give the same plan on every machine; nothing is written.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::content::Content;
@@ -58,7 +59,7 @@ pub struct Node {
 
 /// The plan of a tree: parents before children, the root first.
 pub fn plan(scenario: &Scenario, seed: u64) -> Vec<Node> {
-    let mut plan = Planner { seed, scenario: &scenario.name, nodes: Vec::new() };
+    let mut plan = Planner { seed, scenario: &scenario.name, nodes: Vec::new(), dirs: HashSet::new() };
     plan.dir(Path::new(""), 0o755);
     for (index, part) in scenario.parts.iter().enumerate() {
         plan.part(index, part);
@@ -79,6 +80,7 @@ struct Planner<'a> {
     seed: u64,
     scenario: &'a str,
     nodes: Vec<Node>,
+    dirs: HashSet<PathBuf>,
 }
 
 impl Planner<'_> {
@@ -95,7 +97,7 @@ impl Planner<'_> {
     }
 
     fn dir(&mut self, path: &Path, mode: u32) {
-        if !self.nodes.iter().any(|n| n.path == path) {
+        if self.dirs.insert(path.to_owned()) {
             self.add(path.to_owned(), Kind::Dir, mode);
         }
     }

@@ -282,6 +282,11 @@ impl Scenario {
         CORE.contains(&self.name.as_str())
     }
 
+    /// Whether any operation needs the tree as it is after the edits.
+    pub fn is_edited(&self) -> bool {
+        self.operations.contains(&Operation::Delta)
+    }
+
     /// The same scenario at `--quick`'s size.
     pub fn quick(mut self) -> Self {
         let scale = |n: u64, by: f64| if n == 0 { 0 } else { ((n as f64 * by).round() as u64).max(1) };

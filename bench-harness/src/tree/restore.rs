@@ -10,11 +10,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
 
 use super::snapshot::{Kind, Record, Snapshot};
 use super::times::set_mtime;
 
-/// Makes `dst` equal to the tree at `template`, of which `wanted` is a metadata snapshot.
+/// Makes `dst` equal to the tree at `template`, of which `wanted` is a snapshot; only its metadata is looked at.
 ///
 /// # Errors
 /// When something cannot be read or written, or `dst` is not equal afterwards.
@@ -23,19 +24,26 @@ pub fn restore(template: &Path, wanted: &Snapshot, dst: &Path) -> Result<()> {
         fs::create_dir(dst).with_context(|| format!("cannot create {}", dst.display()))?;
     }
     let present = Snapshot::metadata(dst)?;
-    for (path, record) in present.entries().rev() {
-        let keep = wanted.get(path).is_some_and(|w| same(w, record));
-        if !keep {
-            remove_entry(&dst.join(path), record).with_context(|| format!("cannot remove {path:?}"))?;
+    if wanted.beside(&present).all(|(_, wanted, present)| wanted.zip(present).is_some_and(|(w, p)| w.agrees(p))) {
+        return Ok(());
+    }
+    let (mut gone, mut missing) = (Vec::new(), Vec::new());
+    for (path, wanted, present) in wanted.beside(&present) {
+        if wanted.zip(present).is_none_or(|(wanted, present)| !same(wanted, present)) {
+            gone.extend(present.map(|record| (path, record)));
+            missing.extend(wanted.map(|record| (path, record)));
         }
     }
-    for (path, record) in wanted.entries() {
-        let keep = present.get(path).is_some_and(|p| same(record, p));
-        if !keep {
-            copy(&template.join(path), &dst.join(path), record).with_context(|| format!("cannot restore {path:?}"))?;
-        }
+    for (path, record) in gone.into_iter().rev() {
+        remove_entry(&dst.join(path), record).with_context(|| format!("cannot remove {path:?}"))?;
     }
-    for (path, record) in wanted.entries().filter(|(_, r)| r.kind == Kind::Dir).collect::<Vec<_>>().into_iter().rev() {
+    let make = |(path, record): &(&Path, &Record)| {
+        copy(&template.join(path), &dst.join(path), record).with_context(|| format!("cannot restore {path:?}"))
+    };
+    let (dirs, others): (Vec<_>, Vec<_>) = missing.into_iter().partition(|(_, record)| record.kind == Kind::Dir);
+    dirs.iter().try_for_each(make)?;
+    others.par_iter().try_for_each(make)?;
+    for (path, record) in wanted.entries().rev().filter(|(_, record)| record.kind == Kind::Dir) {
         finish(&dst.join(path), record).with_context(|| format!("cannot restore {path:?}"))?;
     }
     if let Some(difference) = wanted.compare(&Snapshot::metadata(dst)?).first() {
@@ -49,10 +57,10 @@ pub fn restore(template: &Path, wanted: &Snapshot, dst: &Path) -> Result<()> {
 /// # Errors
 /// When something in it cannot be removed.
 pub fn remove(root: &Path) -> Result<()> {
-    let done = match fs::remove_dir_all(root) {
+    let done = match remove_all(root) {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             open_up(root);
-            fs::remove_dir_all(root)
+            remove_all(root)
         }
         other => other,
     };
@@ -64,9 +72,17 @@ pub fn remove(root: &Path) -> Result<()> {
     }
 }
 
+/// The directories of the root side by side. All of it is done before the next sync is timed: a removal that went on
+/// behind it would be part of its time.
+fn remove_all(root: &Path) -> io::Result<()> {
+    let dirs: Vec<_> = fs::read_dir(root)?.flatten().filter(|item| item.file_type().is_ok_and(|t| t.is_dir())).collect();
+    dirs.par_iter().try_for_each(|item| fs::remove_dir_all(item.path()))?;
+    fs::remove_dir_all(root)
+}
+
 /// Directories are kept whatever their time and mode are: those are set at the end anyway.
 fn same(a: &Record, b: &Record) -> bool {
-    a == b || (a.kind == Kind::Dir && b.kind == Kind::Dir)
+    a.agrees(b) || (a.kind == Kind::Dir && b.kind == Kind::Dir)
 }
 
 fn remove_entry(path: &Path, record: &Record) -> io::Result<()> {

@@ -2,8 +2,12 @@
 //!
 //! Owner and group are left out on purpose: a plain user on a remote host cannot keep them, and then every tool's run
 //! would be an error. Hard links are compared as separate files, since `-a` promises no more.
+//!
+//! A tree of a million files is read after every sync of it: the directories of the root are read side by side, and entries
+//! lie in one list in the order of their paths, which is what the two things done with them, walking and merging, want.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -12,6 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
 /// What a snapshot keeps of one entry.
@@ -53,11 +58,14 @@ impl fmt::Display for Difference {
     }
 }
 
-/// All entries of a tree by path, the root as the empty path.
+/// All entries of a tree, the root as the empty path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    entries: BTreeMap<PathBuf, Record>,
+    /// In the order of paths, component by component: a directory, all that is in it, then its next sibling.
+    entries: Vec<Entry>,
 }
+
+type Entry = (PathBuf, Record);
 
 impl Snapshot {
     /// Reads the whole tree, contents included.
@@ -77,23 +85,21 @@ impl Snapshot {
     }
 
     fn walk_all(root: &Path, contents: bool) -> Result<Self> {
-        let mut snapshot = Snapshot::default();
-        snapshot.walk(root, PathBuf::new(), contents)?;
-        Ok(snapshot)
-    }
-
-    fn walk(&mut self, root: &Path, path: PathBuf, contents: bool) -> Result<()> {
-        let full = root.join(&path);
-        let meta = fs::symlink_metadata(&full).with_context(|| format!("cannot stat {}", full.display()))?;
-        if meta.is_dir() {
-            for item in fs::read_dir(&full).with_context(|| format!("cannot list {}", full.display()))? {
-                let name = item.with_context(|| format!("cannot list {}", full.display()))?.file_name();
-                self.walk(root, path.join(name), contents)?;
-            }
+        let meta = fs::symlink_metadata(root).with_context(|| format!("cannot stat {}", root.display()))?;
+        let mut top = Walker::new(root, contents);
+        if !meta.is_dir() {
+            top.walk(PathBuf::new(), &meta)?;
+            return Ok(Snapshot { entries: top.entries });
         }
-        let record = record(&full, &meta, contents).with_context(|| format!("cannot read {}", full.display()))?;
-        self.entries.insert(path, record);
-        Ok(())
+        top.add(PathBuf::new(), &meta)?;
+        let below = |(name, meta): (OsString, Metadata)| -> Result<Vec<Entry>> {
+            let mut walker = Walker::new(root, contents);
+            walker.walk(name.into(), &meta)?;
+            Ok(walker.entries)
+        };
+        let parts = list(root)?.into_par_iter().map(below).collect::<Result<Vec<_>>>()?;
+        top.entries.extend(parts.into_iter().flatten());
+        Ok(Snapshot { entries: top.entries })
     }
 
     /// The entries by path; a directory stands before what is in it.
@@ -101,33 +107,35 @@ impl Snapshot {
         self.entries.iter().map(|(path, record)| (path.as_path(), record))
     }
 
-    /// The entry at this path.
-    pub fn get(&self, path: &Path) -> Option<&Record> {
-        self.entries.get(path)
+    /// Every path of the two trees, in order, with what each of them has there.
+    pub fn beside<'a>(&'a self, other: &'a Snapshot) -> impl Iterator<Item = Pair<'a>> {
+        let (mut ours, mut theirs) = (self.entries.iter().peekable(), other.entries.iter().peekable());
+        std::iter::from_fn(move || {
+            let order = match (ours.peek(), theirs.peek()) {
+                (None, None) => return None,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                // By far most of them are equal, which bytes tell sooner than components.
+                (Some((a, _)), Some((b, _))) if a.as_os_str() == b.as_os_str() => Ordering::Equal,
+                (Some((a, _)), Some((b, _))) => a.cmp(b),
+            };
+            let own = if order.is_le() { ours.next() } else { None };
+            let their = if order.is_ge() { theirs.next() } else { None };
+            let path = own.or(their).map(|(path, _)| path.as_path())?;
+            Some((path, own.map(|(_, record)| record), their.map(|(_, record)| record)))
+        })
     }
 
-    /// The same without contents, to compare with a snapshot that has none.
-    pub fn without_contents(mut self) -> Self {
-        for record in self.entries.values_mut() {
-            if let Kind::File(_, digest) = &mut record.kind {
-                *digest = None;
-            }
-        }
-        self
-    }
-
-    /// In what `actual` is not this tree; empty when it is.
+    /// In what `actual` is not this tree; empty when it is. Contents count where both have them.
     pub fn compare(&self, actual: &Snapshot) -> Vec<Difference> {
         let mut found = Vec::new();
-        let mut add = |path: &Path, what: String| found.push(Difference { path: path.to_owned(), what });
-        for (path, expected) in &self.entries {
-            match actual.entries.get(path) {
-                None => add(path, "missing".into()),
-                Some(record) => differences(expected, record).into_iter().for_each(|what| add(path, what)),
-            }
-        }
-        for path in actual.entries.keys().filter(|p| !self.entries.contains_key(*p)) {
-            add(path, "not in the source".into());
+        for (path, expected, actual) in self.beside(actual) {
+            let what = match (expected, actual) {
+                (Some(expected), Some(actual)) => differences(expected, actual),
+                (Some(_), None) => vec!["missing".into()],
+                _ => vec!["not in the source".into()],
+            };
+            found.extend(what.into_iter().map(|what| Difference { path: path.to_owned(), what }));
         }
         found
     }
@@ -150,13 +158,57 @@ impl Snapshot {
     }
 }
 
-fn record(path: &Path, meta: &Metadata, contents: bool) -> io::Result<Record> {
+/// A path, and what either of two trees has there; one of them has something.
+pub type Pair<'a> = (&'a Path, Option<&'a Record>, Option<&'a Record>);
+
+/// Reads one part of a tree.
+struct Walker<'a> {
+    root: &'a Path,
+    /// None where contents are not asked for.
+    buffer: Option<Vec<u8>>,
+    entries: Vec<Entry>,
+}
+
+impl<'a> Walker<'a> {
+    fn new(root: &'a Path, contents: bool) -> Self {
+        Walker { root, buffer: contents.then(|| vec![0; 64 << 10]), entries: Vec::new() }
+    }
+
+    fn add(&mut self, path: PathBuf, meta: &Metadata) -> Result<()> {
+        let full = self.root.join(&path);
+        let record =
+            record(&full, meta, self.buffer.as_deref_mut()).with_context(|| format!("cannot read {}", full.display()))?;
+        self.entries.push((path, record));
+        Ok(())
+    }
+
+    fn walk(&mut self, path: PathBuf, meta: &Metadata) -> Result<()> {
+        if !meta.is_dir() {
+            return self.add(path, meta);
+        }
+        let below = list(&self.root.join(&path))?;
+        self.add(path.clone(), meta)?;
+        below.into_iter().try_for_each(|(name, meta)| self.walk(path.join(name), &meta))
+    }
+}
+
+/// The names of a directory, in order, with the metadata of the entries themselves.
+fn list(dir: &Path) -> Result<Vec<(OsString, Metadata)>> {
+    let listed = || -> io::Result<Vec<_>> {
+        fs::read_dir(dir)?.map(|item| item.and_then(|item| Ok((item.file_name(), item.metadata()?)))).collect()
+    };
+    let mut found = listed().with_context(|| format!("cannot list {}", dir.display()))?;
+    found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(found)
+}
+
+fn record(path: &Path, meta: &Metadata, buffer: Option<&mut [u8]>) -> io::Result<Record> {
     let kind = if meta.is_dir() {
         Kind::Dir
     } else if meta.is_symlink() {
         Kind::Symlink(fs::read_link(path)?)
     } else if meta.is_file() {
-        Kind::File(meta.len(), if contents { Some(digest_file(path)?) } else { None })
+        Kind::File(meta.len(), buffer.map(|buffer| digest_file(path, buffer)).transpose()?)
     } else {
         Kind::Other
     };
@@ -164,11 +216,10 @@ fn record(path: &Path, meta: &Metadata, contents: bool) -> io::Result<Record> {
     Ok(Record { kind, mode, mtime: (meta.mtime(), meta.mtime_nsec()) })
 }
 
-fn digest_file(path: &Path) -> io::Result<u128> {
+fn digest_file(path: &Path, buffer: &mut [u8]) -> io::Result<u128> {
     let (mut file, mut hash) = (File::open(path)?, Xxh3::new());
-    let mut buffer = [0; 64 << 10];
     loop {
-        match file.read(&mut buffer)? {
+        match file.read(buffer)? {
             0 => return Ok(hash.digest128()),
             n => hash.update(&buffer[..n]),
         }
@@ -178,7 +229,7 @@ fn digest_file(path: &Path) -> io::Result<u128> {
 fn differences(expected: &Record, actual: &Record) -> Vec<String> {
     let mut found = Vec::new();
     match (&expected.kind, &actual.kind) {
-        (a, b) if a == b => {}
+        (a, b) if a.agrees(b) => {}
         (Kind::File(a, _), Kind::File(b, _)) if a != b => found.push(format!("size {b}, expected {a}")),
         (Kind::File(..), Kind::File(..)) => found.push("contents differ".into()),
         (Kind::Symlink(a), Kind::Symlink(b)) => found.push(format!("target {b:?}, expected {a:?}")),
@@ -194,7 +245,21 @@ fn differences(expected: &Record, actual: &Record) -> Vec<String> {
     found
 }
 
+impl Record {
+    /// Whether the two are the same; contents count where both have them.
+    pub fn agrees(&self, other: &Record) -> bool {
+        (self.mode, self.mtime) == (other.mode, other.mtime) && self.kind.agrees(&other.kind)
+    }
+}
+
 impl Kind {
+    fn agrees(&self, other: &Kind) -> bool {
+        match (self, other) {
+            (Kind::File(a, None), Kind::File(b, _)) | (Kind::File(a, _), Kind::File(b, None)) => a == b,
+            (a, b) => a == b,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Kind::Dir => "directory",
@@ -284,9 +349,43 @@ mod tests {
     }
 
     #[test]
-    fn metadata_snapshot_equals_the_full_one_without_contents() {
+    fn a_metadata_snapshot_agrees_with_the_full_one_whatever_the_contents_are() {
         let dir = sample();
-        let full = Snapshot::take(dir.path()).unwrap();
-        assert_eq!(full.without_contents(), Snapshot::metadata(dir.path()).unwrap());
+        let (full, metadata) = (Snapshot::take(dir.path()).unwrap(), Snapshot::metadata(dir.path()).unwrap());
+        assert_eq!((full.compare(&metadata), metadata.compare(&full)), (vec![], vec![]));
+        assert_ne!(full, metadata);
+        fs::write(dir.path().join("d/f"), b"hellO").unwrap();
+        keep_time(&dir.path().join("d/f"));
+        assert_eq!(metadata.compare(&Snapshot::take(dir.path()).unwrap()), []);
+    }
+
+    #[test]
+    fn entries_stand_in_the_order_of_their_paths_component_by_component() {
+        let dir = tempfile::tempdir().unwrap();
+        // A blank sorts before the slash as a byte: "a b" must not come between "a" and what is in it.
+        for name in ["a", "a b", "b"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("f"), name).unwrap();
+        }
+        let snapshot = Snapshot::take(dir.path()).unwrap();
+        let paths: Vec<&Path> = snapshot.entries().map(|(path, _)| path).collect();
+        assert_eq!(paths, ["", "a", "a/f", "a b", "a b/f", "b", "b/f"].map(Path::new));
+        assert!(paths.is_sorted());
+    }
+
+    #[test]
+    fn trees_are_laid_beside_each_other_path_by_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshot = |part: &str, names: &[&str]| {
+            let root = dir.path().join(part);
+            fs::create_dir(&root).unwrap();
+            names.iter().for_each(|name| fs::write(root.join(name), b"").unwrap());
+            Snapshot::take(&root).unwrap()
+        };
+        let (one, two) = (snapshot("one", &["a", "b", "d"]), snapshot("two", &["b", "c", "d", "e"]));
+        let sides = one.beside(&two).map(|(path, a, b)| (path.to_str().unwrap(), a.is_some(), b.is_some()));
+        let expected = [("", true, true), ("a", true, false), ("b", true, true), ("c", false, true)];
+        assert_eq!(sides.take(4).collect::<Vec<_>>(), expected);
+        assert_eq!(one.beside(&two).count(), 6);
     }
 }
