@@ -106,7 +106,8 @@ pub struct Selection {
     /// repeated
     #[arg(long, value_name = "HOST", help_heading = "Where")]
     pub ssh: Vec<String>,
-    /// Scenarios, with commas between them [default: all but those of a phase; with --phases: the plan's three, one
+    /// Scenarios, or directories of them, with commas between them [default: all but those in directories and those that
+    /// say so themselves; with --phases: the plan's three, one
     /// way, and those of the phases]
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "What")]
     pub scenarios: Vec<String>,
@@ -114,8 +115,9 @@ pub struct Selection {
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "What")]
     pub peers: Vec<String>,
     /// Measure sy in several feature sets, each built for the purpose, and judge what the plan claims for each phase:
-    /// cumulative (none, then one phase more in each), each (none, each alone, all), without (all, and all but each), or
-    /// names or ids of phases (none, and exactly these; `all` is every one)
+    /// cumulative (none, then one phase more in each), each (none, each alone, all), without (all, and all but each),
+    /// milestones (none, the plan's first three phases, all), or names or ids of phases (none, and exactly these; `all` is
+    /// every one)
     #[arg(long, value_name = "SET", value_delimiter = ',', num_args = 1, help_heading = "What")]
     pub phases: Vec<String>,
     /// Use this sy and build none

@@ -40,8 +40,8 @@ pub struct Measurement<'a> {
     pub timed: Vec<&'a Sample>,
     /// The passes of the counting build. Empty when there is an error.
     pub counted: Vec<&'a Sample>,
-    /// Seconds to the first byte, of the passes that took it.
-    pub first_byte: Vec<f64>,
+    /// The passes that saw the first byte. Empty when there is an error.
+    pub first_byte: Vec<&'a Sample>,
     /// What went wrong, each kind once.
     pub errors: Vec<String>,
 }
@@ -106,7 +106,7 @@ impl<'a> Cell<'a> {
         Some(Measurement {
             timed: of(Pass::Timed),
             counted: of(Pass::Counted),
-            first_byte: own.iter().filter_map(|s| s.first_byte_s).collect(),
+            first_byte: of(Pass::FirstByte).into_iter().filter(|s| s.first_byte_s.is_some()).collect(),
             errors,
         })
     }

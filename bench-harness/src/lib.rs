@@ -13,7 +13,7 @@
 //! | `run` | order of rounds, one sync, a whole run |
 //! | `child` | the lab's own hidden commands: the wrapper around every sync, the leash |
 //! | `record` | samples, environment, directories of runs |
-//! | `group`, `stats`, `verdict`, `rtt` | from samples to what may be said; pure |
+//! | `group`, `stats`, `verdict`, `rtt`, `scale` | from samples to what may be said; pure |
 //! | `metric`, `claim` | what the plan claims for a phase, and what may be said of it; pure |
 //! | `report`, `plot` | tables and pictures of it |
 #![warn(missing_docs)]
@@ -35,6 +35,7 @@ pub mod record;
 pub mod report;
 pub mod rtt;
 pub mod run;
+pub mod scale;
 pub mod scenario;
 pub mod setup;
 pub mod ssh;

@@ -50,6 +50,9 @@ pub fn on(table: &[Phase]) -> Vec<String> {
     table.iter().filter(|phase| phase.state == State::On).map(|phase| phase.id.clone()).collect()
 }
 
+/// The plan's phases 1 to 3 have ids below this one: what it does without another process and another order of things.
+const MILESTONE: &str = "4";
+
 /// Which sets `--phases` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -59,6 +62,8 @@ pub enum Mode {
     Each,
     /// All, and all but one for each phase.
     Without,
+    /// None, the plan's first three phases, all: what a curve against a number of files has room for.
+    Milestones,
     /// None, and exactly these; `all` stands for every phase.
     Named(Vec<String>),
 }
@@ -70,6 +75,7 @@ impl Mode {
             ["cumulative"] => Mode::Cumulative,
             ["each"] => Mode::Each,
             ["without"] => Mode::Without,
+            ["milestones"] => Mode::Milestones,
             _ => Mode::Named(words.to_vec()),
         }
     }
@@ -126,6 +132,10 @@ pub fn sets(mode: &Mode, table: &[Phase]) -> Result<Vec<Set>> {
             let mut sets = vec![every];
             sets.extend(all.iter().map(but));
             sets
+        }
+        Mode::Milestones => {
+            let early: Vec<&Phase> = all.iter().filter(|phase| phase.id.as_str() < MILESTONE).copied().collect();
+            vec![none, Set::new("1-3", &early), every]
         }
         Mode::Named(names) => vec![none, named(names, &all)?],
     };
@@ -220,6 +230,15 @@ pub mod tests {
         );
         let expected = ["sy[all] 1.1+1.2+2.1", "sy[-1.1] 1.2+2.1", "sy[-1.2] 1.1+2.1", "sy[-2.1] 1.1+1.2"];
         assert_eq!(names(Mode::Without), expected);
+    }
+
+    #[test]
+    fn milestones_are_none_the_first_three_phases_and_all() {
+        let mut table = phases();
+        assert_eq!(names(Mode::Milestones), ["sy[none] none", "sy[1-3] 1.1+1.2+2.1"]);
+        table.last_mut().unwrap().state = State::Off;
+        let sets = sets(&Mode::Milestones, &table).unwrap();
+        assert_eq!(sets.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["sy[none]", "sy[1-3]", "sy[all]"]);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! The pictures of a run, as SVG: the ratio to the reference with its interval, the medians of all subjects,
-//! and where there are several lines, time against the round trip.
+//! and where there are several lines, time against the round trip, or several numbers of files, time and memory against
+//! those.
 //!
 //! The only module that names plotters. It draws conclusions that `group` reached and computes none; a cell with an error
 //! is drawn as a gap with the word.
 
 mod phases;
 mod rtt;
+mod scale;
+mod sheet;
 
 use std::fs;
 use std::path::Path;
@@ -22,6 +25,7 @@ use crate::record::store::Recorded;
 use crate::report::format::{direction, operation};
 use crate::report::{file_part, transports};
 use crate::rtt::families;
+use crate::scale::panels;
 use crate::scenario::Direction;
 use crate::subject::Role;
 use crate::verdict::{self, Verdict};
@@ -77,6 +81,10 @@ pub fn draw_all(run: &Recorded, dir: &Path) -> Result<()> {
         let path = dir.join(family.file());
         fs::write(&path, rtt::plot(&family, &run.environment)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    for (name, svg) in scale::plots(&panels(&cells, &run.environment), &run.environment)? {
+        let path = dir.join(name);
+        fs::write(&path, svg).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
@@ -360,6 +368,20 @@ mod tests {
         assert!(ratio.contains("small_files") && ratio.contains("error") && ratio.contains("0.50 [0.50, 0.50]"));
         let wall = fs::read_to_string(dir.path().join("wall-local.svg")).unwrap();
         assert!(wall.contains("rsync") && !wall.contains("rsync-aa"));
+    }
+
+    #[test]
+    fn time_and_memory_against_the_number_of_files_are_drawn_where_it_is_measured() {
+        let dir = tempfile::tempdir().unwrap();
+        draw_all(&record(), dir.path()).unwrap();
+        assert!(!dir.path().join("scale-time.svg").exists());
+        draw_all(&crate::scale::tests::at(&[1000, 10_000]), dir.path()).unwrap();
+        for name in ["scale-time.svg", "scale-memory.svg"] {
+            let svg = fs::read_to_string(dir.path().join(name)).unwrap();
+            assert!(svg.contains("10000") && svg.contains("rsync") && !svg.contains("rsync-aa"), "{svg}");
+            // A line and two dots for each of the two.
+            assert_eq!((svg.matches("<polyline").count() >= 2, svg.matches("<circle").count()), (true, 4), "{name}");
+        }
     }
 
     #[test]

@@ -72,14 +72,15 @@ pub struct Ready {
 pub fn choose(root: &Path, selection: &Selection) -> Result<(Vec<Scenario>, Vec<Subject>)> {
     let dir = root.join("scenarios");
     let (all, subjects) = (scenario::load_all(&dir)?, subject::load(&dir)?);
-    known("scenario", &selection.scenarios, all.iter().map(|s| s.name.as_str()))?;
+    let groups = [scenario::OPT, scenario::SCALE];
+    known("scenario", &selection.scenarios, all.iter().map(|s| s.name.as_str()).chain(groups))?;
     known("peer", &selection.peers, subjects.iter().map(|s| s.name.as_str()))?;
     let wanted = |list: &[String], name: &str| list.is_empty() || list.iter().any(|n| n == name);
     let phases = !selection.phases.is_empty();
     let chosen = |s: &Scenario| match selection.scenarios.is_empty() {
         true if phases => s.is_core() || s.phase.is_some(),
-        true => s.phase.is_none(),
-        false => wanted(&selection.scenarios, &s.name),
+        true => s.is_default(),
+        false => selection.scenarios.iter().any(|name| s.is_called(name)),
     };
     let mut scenarios: Vec<Scenario> = all.into_iter().filter(chosen).collect();
     if phases && selection.scenarios.is_empty() {
@@ -119,7 +120,7 @@ pub fn ready(own: &Path, root: &Path, selection: &Selection, effort: Effort) -> 
     let subjects = runnable(subjects, &mut notes);
     ensure!(!subjects.is_empty(), "there is nothing to run: {}", notes.join("; "));
     let Lineup { subjects, sy, table, binaries } =
-        lineup::build(root, selection, subjects, matches!(effort, Effort::Phases { .. }))?;
+        lineup::build(root, selection, subjects, scenarios.iter().any(|s| effort.counts(s)))?;
     if selection.scenarios.is_empty() && !table.is_empty() {
         // A scenario of a phase whose two builds are not there would decide nothing.
         let builds = lineup::builds(&subjects);
@@ -166,6 +167,7 @@ pub fn ready(own: &Path, root: &Path, selection: &Selection, effort: Effort) -> 
     environment.seed = selection.seed;
     environment.quick = selection.quick;
     environment.claims = claims;
+    environment.files = scenarios.iter().map(|s| (s.name.clone(), s.files())).collect();
     environment.notes = notes;
     environment.problems = problems;
     Ok(Ready {
@@ -393,6 +395,16 @@ mod tests {
         assert!(subjects.iter().all(|s| !matches!(s.role, Role::Peer | Role::Floor)));
         let (scenarios, _) = choose(&root, &sets(&["small_files", "mixed"])).unwrap();
         assert_eq!((scenarios.len(), scenarios[0].directions.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_directory_of_scenarios_is_named_as_a_whole_and_never_run_unasked() {
+        let root = crate::workspace::root().unwrap();
+        let (scale, _) = choose(&root, &selection(&["scale"], &[])).unwrap();
+        assert!(scale.len() > 1 && scale.iter().all(|s| scenario::is_of_scale(&s.name)));
+        assert_eq!(choose(&root, &selection(&["scale/1000"], &[])).unwrap().0.len(), 1);
+        let (unasked, _) = choose(&root, &selection(&[], &[])).unwrap();
+        assert!(unasked.iter().all(|s| !s.name.contains('/') && s.name != "first_byte"));
     }
 
     #[test]

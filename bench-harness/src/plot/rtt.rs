@@ -6,80 +6,27 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Area, FAINT, GREY, INK, PALETTE, broken, is_shown, plain, style, subtitle};
+use super::sheet::{Curve, Head, curves, sheet};
+use super::{Area, FAINT, GREY, INK, broken, is_shown, plain, style};
 use crate::group::{self, Cell};
 use crate::record::environment::{Environment, SubjectInfo};
 use crate::report::format::{direction, operation};
 use crate::rtt::{Family, Panel};
 use crate::subject::Role;
 
-const PANEL: (u32, u32) = (340, 250);
-const COLUMNS: usize = 3;
-/// Above the panels: title, subtitle, legend.
-const HEAD: u32 = 84;
-
-/// A subject that is drawn.
-struct Curve<'a> {
-    subject: &'a SubjectInfo,
-    colour: RGBColor,
-}
-
 /// Draws one family.
 ///
 /// # Errors
 /// When it cannot be drawn.
 pub fn plot(family: &Family, environment: &Environment) -> Result<String> {
-    let curves = curves(family, environment);
-    let columns = family.panels.len().min(COLUMNS);
-    let rows = family.panels.len().div_ceil(columns);
-    // The legend and the title need three columns' width even where there are fewer.
-    let size = (PANEL.0 * COLUMNS as u32, HEAD + PANEL.1 * rows as u32);
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        area.fill(&WHITE).map_err(broken)?;
-        let rate = family.mbit.map_or(String::new(), |mbit| format!(" at {mbit} Mbit/s"));
-        let title = format!("Time against round-trip time, {}{rate}", family.scenario);
-        text(&area, &title, (16, 22), &style(18, &INK, HPos::Left))?;
-        text(&area, &subtitle(environment), (16, 44), &style(12, &GREY, HPos::Left))?;
-        legend(&area, &curves)?;
-        let (_, below) = area.split_vertically(HEAD);
-        let below = below.margin(0, 0, 0, (COLUMNS - columns) as i32 * PANEL.0 as i32);
-        for (panel, area) in family.panels.iter().zip(below.split_evenly((rows, columns))) {
-            draw(panel, &area, &curves, environment)?;
-        }
-        area.present().map_err(broken)?;
-    }
-    Ok(svg)
-}
-
-/// Everybody but the control and those that took no part.
-fn curves<'a>(family: &Family, environment: &'a Environment) -> Vec<Curve<'a>> {
     let cells: Vec<&Cell> = family.panels.iter().flat_map(|p| &p.points).map(|(_, cell)| *cell).collect();
-    let there = |s: &SubjectInfo| cells.iter().any(|c| c.measurement(&s.name).is_some());
-    let shown = |s: &&SubjectInfo| s.role != Role::Control && there(s) && is_shown(s, environment);
-    let subjects: Vec<&SubjectInfo> = environment.subjects.iter().filter(shown).collect();
-    subjects
-        .into_iter()
-        .zip(PALETTE.iter().cycle())
-        .map(|(subject, colour)| Curve { subject, colour: *colour })
-        .collect()
-}
-
-fn text(area: &Area, text: &str, at: (i32, i32), style: &TextStyle) -> Result<()> {
-    area.draw(&Text::new(text.to_owned(), at, style.clone())).map_err(broken)
-}
-
-fn legend(area: &Area, curves: &[Curve]) -> Result<()> {
-    let mut x = 16;
-    for curve in curves {
-        area.draw(&PathElement::new(vec![(x, 66), (x + 18, 66)], curve.colour.stroke_width(2))).map_err(broken)?;
-        text(area, &curve.subject.name, (x + 24, 66), &style(12, &INK, HPos::Left))?;
-        x += 44 + 7 * curve.subject.name.len() as i32;
-    }
+    let curves = curves(&cells, environment, |s| s.role != Role::Control && is_shown(s, environment));
     let told = has_figures(curves.iter().map(|curve| curve.subject));
     let note = if told { "figures: sy's time / rsync's, median of the rounds" } else { "" };
-    text(area, note, (x, 66), &style(12, &GREY, HPos::Left))
+    let rate = family.mbit.map_or(String::new(), |mbit| format!(" at {mbit} Mbit/s"));
+    let title = format!("Time against round-trip time, {}{rate}", family.scenario);
+    let head = Head { title: &title, note, curves: &curves };
+    sheet(&head, environment, &family.panels, |panel, area| draw(panel, area, &curves, environment))
 }
 
 /// Figures of two contenders would lie on each other.

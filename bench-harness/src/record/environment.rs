@@ -96,6 +96,9 @@ pub struct Environment {
     pub subjects: Vec<SubjectInfo>,
     /// The digests of each scenario's two trees; there is no second one where nothing is edited.
     pub scenarios: BTreeMap<String, (String, Option<String>)>,
+    /// The number of files of each scenario, at the size that it was run at.
+    #[serde(default)]
+    pub files: BTreeMap<String, u64>,
     /// What the plan claims for the phases that were measured, and how it is judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Claim>,

@@ -61,6 +61,9 @@ pub struct Sample {
     pub remote_sys_s: Option<f64>,
     /// Largest resident set of any process of the remote end.
     pub remote_max_rss_kib: Option<u64>,
+    /// Seconds from the start until the command at the remote end runs: the link is open.
+    #[serde(default)]
+    pub link_open_s: Option<f64>,
     /// Seconds from the start to the first byte of a file at the destination; in first-byte passes alone.
     pub first_byte_s: Option<f64>,
     /// Bytes sent by the local end, before ssh.

@@ -1,7 +1,9 @@
 //! `report.md`: what was measured, in tables. Pure: the same record always gives the same text.
 
 mod claims;
+mod first_byte;
 pub mod format;
+pub mod scale;
 mod steps;
 mod tables;
 
@@ -41,6 +43,9 @@ pub fn render(run: &Recorded) -> String {
             family.scenario,
             family.file()
         );
+    }
+    if let Some(text) = scale::section(&cells, &run.environment) {
+        let _ = write!(out, "\n## Number of files\n\n{text}");
     }
     errors(&mut out, &cells, &run.environment);
     out
@@ -148,11 +153,11 @@ fn section(out: &mut String, transport: &str, cells: &[&Cell], rows: &[&Row], ru
         true => vec![("Costs", Some(steps::costs(cells, environment)))],
         false => vec![
             ("Processor time and memory", tables::resources(cells, environment)),
-            ("First byte", tables::first_byte(cells, environment)),
             ("Wire", tables::wire(cells, environment)),
         ],
     };
-    for (title, table) in more.into_iter().filter_map(|(title, table)| Some((title, table?))) {
+    let more = more.into_iter().chain([("First byte", first_byte::section(cells, environment))]);
+    for (title, table) in more.filter_map(|(title, table)| Some((title, table?))) {
         let _ = write!(out, "\n### {title}\n\n{table}");
     }
 }

@@ -12,12 +12,13 @@ pub fn names(cell: &Cell) -> Vec<String> {
     vec![cell.key.scenario.clone(), operation(cell.key.operation).into(), direction(cell.key.direction).into()]
 }
 
-fn name_heads() -> Vec<String> {
+/// ... and what stands above them.
+pub fn name_heads() -> Vec<String> {
     ["scenario", "operation", "direction"].map(String::from).to_vec()
 }
 
 /// The subjects that took part in any of the cells and for which `keep` holds.
-fn present<'a>(
+pub fn present<'a>(
     cells: &[&Cell],
     environment: &'a Environment,
     keep: impl Fn(&SubjectInfo) -> bool,
@@ -119,22 +120,6 @@ pub fn resources(cells: &[&Cell], environment: &Environment) -> Option<String> {
 
 fn has(cell: &Cell, subject: &SubjectInfo, figure: impl Fn(&Sample) -> bool) -> bool {
     cell.measurement(&subject.name).is_some_and(|m| m.timed.iter().any(|s| figure(s)))
-}
-
-/// Time to the first byte, from the passes that watched for it.
-pub fn first_byte(cells: &[&Cell], environment: &Environment) -> Option<String> {
-    let seen = |cell: &Cell, s: &SubjectInfo| cell.measurement(&s.name).is_some_and(|m| !m.first_byte.is_empty());
-    let subjects = present(cells, environment, |s| cells.iter().any(|c| seen(c, s)));
-    let mut head = name_heads();
-    head.extend(subjects.iter().map(|s| format!("{} ms", s.name)));
-    let with_any = cells.iter().filter(|c| subjects.iter().any(|s| seen(c, s)));
-    let body: Vec<Vec<String>> = with_any
-        .map(|cell| {
-            let of = |s: &&SubjectInfo| crate::stats::median(&cell.measurement(&s.name)?.first_byte).map(|t| t * 1e3);
-            names(cell).into_iter().chain(subjects.iter().map(|s| or_none(of(s)))).collect()
-        })
-        .collect();
-    (!body.is_empty()).then(|| table(&head, &body, 3))
 }
 
 /// Bytes each way, and frames and round trips where a subject counts them.

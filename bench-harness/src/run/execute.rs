@@ -222,7 +222,11 @@ impl Lab {
             Direction::Push => (far.and_then(|u| u.first_byte_ns), far_ahead_ns),
             _ => (near.first_byte_ns, 0),
         };
-        sample.first_byte_s = seen.map(|ns| (ns as i64 - ahead - near.started_ns as i64) as f64 / 1e9);
+        let since_start = |ns: u64, ahead: i64| (ns as i64 - ahead - near.started_ns as i64) as f64 / 1e9;
+        sample.first_byte_s = seen.map(|ns| since_start(ns, ahead));
+        if job.pass != Pass::Counted {
+            sample.link_open_s = far.map(|usage| since_start(usage.started_ns, far_ahead_ns));
+        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Course<'_> {
     }
 
     fn rounds(&self, cell: &Cell) -> Vec<Round> {
-        self.effort.rounds(cell.operation, cell.scenario.phase.is_some())
+        self.effort.rounds(cell.scenario, cell.operation)
     }
 
     /// How many syncs a cell has if none fails.

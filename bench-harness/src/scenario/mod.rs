@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::metric::Metric;
+use crate::record::sample::Pass;
 use content::Content;
 
 /// One scenario as its file declares it.
@@ -39,6 +40,15 @@ pub struct Scenario {
     /// What of the phase's claim it decides.
     #[serde(default, rename = "claim")]
     pub claims: Vec<Claim>,
+    /// Whether it is run only when it is named; those in a directory always are.
+    #[serde(default)]
+    pub by_name: bool,
+    /// The most timed rounds that it has, where a sync is too long for more.
+    #[serde(default)]
+    pub rounds: Option<u32>,
+    /// What is done besides warming up; left out: what the run does everywhere.
+    #[serde(default)]
+    pub passes: Option<Vec<Pass>>,
     /// The groups of files that it consists of.
     #[serde(rename = "part")]
     pub parts: Vec<Part>,
@@ -249,11 +259,13 @@ impl Scenario {
         let scenario: Scenario =
             toml::from_str(&text).with_context(|| format!("cannot parse scenario {}", path.display()))?;
         scenario.validate().with_context(|| format!("invalid scenario {}", path.display()))?;
-        let of_phase = path.parent().is_some_and(|parent| parent.ends_with(OPT));
+        let within = path.parent().and_then(Path::file_name);
+        let group = GROUPS.into_iter().find(|group| within.is_some_and(|dir| dir == *group));
         let stem = path.file_stem().unwrap_or_default();
-        let named = if of_phase { Path::new(OPT).join(stem) } else { PathBuf::from(stem) };
+        let named = group.map_or(PathBuf::from(stem), |group| Path::new(group).join(stem));
         let (file, name) = (path.display(), &scenario.name);
         ensure!(named == Path::new(name), "scenario {file} calls itself {name:?}; the two must agree");
+        let of_phase = group == Some(OPT);
         ensure!(scenario.phase.is_some() == of_phase, "{file}: scenarios of a phase lie in {OPT}, and no others do");
         Ok(scenario)
     }
@@ -270,6 +282,10 @@ impl Scenario {
             self.phase.is_some() != self.claims.is_empty(),
             "a phase without [[claim]], or a claim without a phase"
         );
+        ensure!(self.rounds != Some(0), "no timed round at all; leave `timed` out of `passes` for that");
+        let passes = self.passes.as_deref();
+        ensure!(passes.is_none_or(|passes| !passes.is_empty()), "`passes` is empty");
+        ensure!(passes.is_none_or(|passes| !passes.contains(&Pass::WarmUp)), "warming up is no choice of `passes`");
         ensure!(self.delta.edits != (Edits::Scattered { every: 0 }), "scattered edits at every 0 bytes");
         for part in &self.parts {
             part.validate()?;
@@ -280,6 +296,21 @@ impl Scenario {
     /// Whether it is one of the performance plan's own three.
     pub fn is_core(&self) -> bool {
         CORE.contains(&self.name.as_str())
+    }
+
+    /// Whether it is run without being named, outside of `--phases`.
+    pub fn is_default(&self) -> bool {
+        !self.by_name && !self.name.contains('/')
+    }
+
+    /// Whether it goes by this name, be it that of its directory.
+    pub fn is_called(&self, name: &str) -> bool {
+        Path::new(&self.name).starts_with(name)
+    }
+
+    /// How many files its parts have.
+    pub fn files(&self) -> u64 {
+        self.parts.iter().map(|part| part.files).sum()
     }
 
     /// Whether any operation needs the tree as it is after the edits.
@@ -336,21 +367,21 @@ impl Part {
     }
 }
 
-/// All scenarios of a directory, the three of the performance plan first, the others by name, those of a phase last and in
-/// the plan's order.
+/// All scenarios of a directory: the three of the performance plan, the others by name, those of a directory by their
+/// number of files, and those of a phase in the plan's order.
 ///
 /// # Errors
 /// When the directory cannot be listed or one of its scenarios is invalid.
 pub fn load_all(dir: &Path) -> Result<Vec<Scenario>> {
     let mut paths = files(dir)?;
-    let of_phases = dir.join(OPT);
-    if of_phases.is_dir() {
-        paths.extend(files(&of_phases)?);
+    for within in GROUPS.map(|group| dir.join(group)).into_iter().filter(|within| within.is_dir()) {
+        paths.extend(files(&within)?);
     }
     let mut scenarios = paths.iter().map(|path| Scenario::load(path)).collect::<Result<Vec<_>>>()?;
     ensure!(!scenarios.is_empty(), "no scenario in {}", dir.display());
     let core = |s: &Scenario| CORE.iter().position(|name| *name == s.name).unwrap_or(CORE.len());
-    scenarios.sort_by_key(|s| (s.phase.clone(), core(s), s.name.clone()));
+    let within = |s: &Scenario| if is_of_scale(&s.name) { s.files() } else { 0 };
+    scenarios.sort_by_key(|s| (s.phase.clone(), within(s), core(s), s.name.clone()));
     Ok(scenarios)
 }
 
@@ -370,10 +401,20 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
 /// The directory of the scenarios that isolate a phase.
 pub const OPT: &str = "opt";
 
+/// The directory of the scenarios that differ in their number of files and in nothing else.
+pub const SCALE: &str = "scale";
+const GROUPS: [&str; 2] = [OPT, SCALE];
+
 /// Whether a scenario of this name isolates a phase.
 pub fn is_of_phase(name: &str) -> bool {
     Path::new(name).starts_with(OPT)
 }
+
+/// Whether a scenario of this name is one of a number of files.
+pub fn is_of_scale(name: &str) -> bool {
+    Path::new(name).starts_with(SCALE)
+}
+
 const CORE: [&str; 3] = ["small_files", "large_file", "source_code"];
 
 #[cfg(test)]
@@ -421,12 +462,15 @@ pub mod tests {
     #[test]
     fn every_shipped_scenario_is_valid_and_says_why() {
         let all = load_all(&crate::workspace::root().unwrap().join("scenarios")).unwrap();
-        let names: Vec<&str> = all.iter().map(|s| s.name.as_str()).collect();
-        let (main, of_phases) = names.split_at(5);
-        assert_eq!(main, ["small_files", "large_file", "source_code", "deep_dirs", "mixed"]);
-        let phases: Vec<&str> = all[5..].iter().map(|s| s.phase.as_deref().unwrap()).collect();
+        let names = |of: fn(&&Scenario) -> bool| all.iter().filter(of).map(|s| s.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names(|s| s.is_default()), ["small_files", "large_file", "source_code", "deep_dirs", "mixed"]);
+        assert_eq!(names(|s| s.by_name), ["first_byte"]);
+        assert_eq!(names(|s| is_of_scale(&s.name)), ["1000", "10000", "100000", "1000000"].map(|n| format!("scale/{n}")));
+        assert!(all.iter().filter(|s| is_of_scale(&s.name)).all(|s| s.name == format!("scale/{}", s.files())));
+        let of_phases: Vec<&Scenario> = all.iter().skip_while(|s| s.phase.is_none()).collect();
+        let phases: Vec<&str> = of_phases.iter().map(|s| s.phase.as_deref().unwrap()).collect();
         assert!(phases.is_sorted() && !phases.is_empty(), "{phases:?}");
-        assert!(of_phases.iter().all(|name| name.starts_with("opt/")), "{of_phases:?}");
+        assert!(of_phases.iter().all(|s| s.name.starts_with("opt/")), "{of_phases:?}");
         assert_eq!(all.iter().filter(|s| s.is_core()).count(), 3);
     }
 
@@ -448,6 +492,15 @@ pub mod tests {
     }
 
     #[test]
+    fn a_scenario_goes_by_its_own_name_and_by_that_of_its_directory() {
+        let named = |name: &str| Scenario { name: name.into(), ..tiny() };
+        assert!(named("scale/1000").is_called("scale/1000") && named("scale/1000").is_called("scale"));
+        assert!(!named("scale/1000").is_called("scale/100") && !named("scale/1000").is_called("sca"));
+        assert!(named("mixed").is_default() && !named("scale/1000").is_default());
+        assert!(!Scenario { by_name: true, ..named("mixed") }.is_default());
+    }
+
+    #[test]
     fn quick_scales_counts_and_sizes_and_never_to_nothing() {
         let quick = tiny().quick();
         assert_eq!((quick.parts[0].files, quick.parts[1].files), (10, 2));
@@ -460,7 +513,7 @@ pub mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let broken: [fn(&mut Scenario); 9] = [
+        let broken: [fn(&mut Scenario); 12] = [
             |s| s.why = " ".into(),
             |s| s.parts.clear(),
             |s| s.delta.share = 1.5,
@@ -469,6 +522,9 @@ pub mod tests {
             |s| s.directions = vec![Direction::Local],
             |s| s.operations.clear(),
             |s| s.over.clear(),
+            |s| s.rounds = Some(0),
+            |s| s.passes = Some(vec![]),
+            |s| s.passes = Some(vec![Pass::Timed, Pass::WarmUp]),
             |s| s.delta.edits = Edits::Scattered { every: 0 },
         ];
         for (i, spoil) in broken.iter().enumerate() {
