@@ -42,7 +42,7 @@ async fn connect(remote: &Remote, prepared: Prepared, monitor: &Arc<Monitor>) ->
     match session::client(link, prepared, monitor.clone()).await {
         Ok(outcome) => {
             // The other end has said all it had to say; its exit status would add nothing.
-            shell.wait().await;
+            shell.let_go();
             Ok(outcome)
         }
         Err(Silence::Ended) => Err(shell.explain().await.into()),

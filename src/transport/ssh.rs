@@ -33,7 +33,8 @@ pub struct Remote {
 
 /// A running remote shell.
 pub struct RemoteShell {
-    child: Child,
+    /// `None` once it is let go of.
+    child: Option<Child>,
     remote: Remote,
 }
 
@@ -69,12 +70,18 @@ impl RemoteShell {
         };
         super::widen(&input);
         super::widen(&output);
-        Ok((RemoteShell { child, remote: remote.clone() }, Link::new(output, input)))
+        Ok((RemoteShell { child: Some(child), remote: remote.clone() }, Link::new(output, input)))
+    }
+
+    /// Lets it end by itself, after a session that ended well: all has been said and is on disk, and what is left, the goodbye
+    /// of `ssh`, takes a round trip that nobody has to wait for.
+    pub fn let_go(mut self) {
+        self.child = None;
     }
 
     /// Waits for the remote shell to end, but not for ever.
-    pub async fn wait(&mut self) -> Option<ExitStatus> {
-        tokio::time::timeout(LAST_WORDS, self.child.wait()).await.ok()?.ok()
+    async fn wait(&mut self) -> Option<ExitStatus> {
+        tokio::time::timeout(LAST_WORDS, self.child.as_mut()?.wait()).await.ok()?.ok()
     }
 
     /// Why nothing came over the link: what the remote shell's exit status says about it.
@@ -101,16 +108,17 @@ impl Drop for RemoteShell {
     /// A remote shell that is still there is asked to go before it is killed: it may have to give the terminal its echo
     /// back.
     fn drop(&mut self) {
-        let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid as i32)) else { return };
+        let Some(child) = &mut self.child else { return };
+        let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid as i32)) else { return };
         let _ = kill_process(pid, Signal::TERM);
         let deadline = Instant::now() + LEAVING;
         while Instant::now() < deadline {
-            if !matches!(self.child.try_wait(), Ok(None)) {
+            if !matches!(child.try_wait(), Ok(None)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        let _ = self.child.start_kill();
+        let _ = child.start_kill();
     }
 }
 

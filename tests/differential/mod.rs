@@ -74,6 +74,10 @@ fn disagreement(way: Way, seed: u64) -> Option<String> {
     let theirs = run_rsync(&case, &sandbox);
     let linked = case.options.iter().any(|option| option == "-H");
     // With a limit it depends on what was deleted before whether a directory can make way.
+    if theirs.stderr.contains("Too many levels of symbolic links") {
+        // In a dry run rsync looks at what is in a directory where a link still stands, and does so through the link.
+        return None;
+    }
     if (linked || case.is_limited()) && theirs.stderr.contains("could not make way") {
         // The other names of a file then fail with the one that cannot be made, if rsync chose that one as the first.
         return None;

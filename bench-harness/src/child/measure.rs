@@ -5,20 +5,26 @@
 //! child and of all that it waited for, and the largest resident set among them. (Not `RUSAGE_CHILDREN`: a login shell
 //! that execs this wrapper leaves it the usage of whatever the shell's start-up files ran.) A small process has to do the
 //! spawning, because Linux counts the spawner's own size into a child's peak.
+//!
+//! The time ends with the command. What it leaves behind in its process group, as sy does with an `ssh` that has only to
+//! say goodbye, is waited for afterwards, so that it is in the usage and not in the next sample.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::time::{TimeVal, TimeValLike};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use wait4::{ResUse, Wait4};
@@ -114,18 +120,20 @@ pub fn main(args: &[OsString]) -> Result<ExitCode> {
         child.stdin(Stdio::null());
     }
     let (started_ns, start) = (now_ns(), Instant::now());
+    adopt_orphans()?;
     let mut child = child.spawn().with_context(|| format!("cannot run {}", command[0].display()))?;
-    let timed_out = guard(&child, &plan);
+    let group = Pid::from_raw(child.id() as i32);
+    let timed_out = guard(group, &plan);
     let used = child.wait4().context("cannot wait for the command")?;
     let wall = start.elapsed();
-    let usage = usage(started_ns, wall, &used, timed_out.load(Ordering::SeqCst), watcher);
+    let mut usage = usage(started_ns, wall, &used, timed_out.load(Ordering::SeqCst), watcher);
+    wait_for_the_rest(group, &mut usage)?;
     write_whole(&plan.result, &serde_json::to_vec(&usage)?)?;
     Ok(exit_code(&usage))
 }
 
 /// Ends the command's process group when its time is up or when the lab is gone.
-fn guard(child: &Child, plan: &Plan) -> Arc<AtomicBool> {
-    let group = Pid::from_raw(child.id() as i32);
+fn guard(group: Pid, plan: &Plan) -> Arc<AtomicBool> {
     let timed_out = Arc::new(AtomicBool::new(false));
     if plan.timeout_s > 0 {
         let (flag, limit) = (Arc::clone(&timed_out), Duration::from_secs(plan.timeout_s));
@@ -143,6 +151,42 @@ fn guard(child: &Child, plan: &Plan) -> Arc<AtomicBool> {
         });
     }
     timed_out
+}
+
+/// Makes what a command leaves behind a child of this process. Elsewhere than on Linux it is another's, and its usage
+/// unknown.
+fn adopt_orphans() -> Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_child_subreaper(true).context("cannot adopt orphans")?;
+    Ok(())
+}
+
+/// Waits until a process group is empty, and adds what it took.
+fn wait_for_the_rest(group: Pid, usage: &mut Usage) -> Result<()> {
+    let before = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let any = Pid::from_raw(-group.as_raw());
+    let mut adopted = false;
+    while waitpid(any, None).is_ok() {
+        adopted = true;
+    }
+    if adopted {
+        let after = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+        let seconds = |time: TimeVal| time.num_microseconds() as f64 / 1e6;
+        usage.user_s += seconds(after.user_time() - before.user_time());
+        usage.sys_s += seconds(after.system_time() - before.system_time());
+        usage.max_rss_kib = usage.max_rss_kib.max(rss_kib(&after));
+    }
+    // Whom another process has adopted is gone soon as well.
+    while killpg(group, None).is_ok() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// The largest resident set: Linux counts it in KiB, macOS in bytes.
+fn rss_kib(usage: &nix::sys::resource::Usage) -> u64 {
+    let unit = if cfg!(target_os = "macos") { 1024 } else { 1 };
+    (usage.max_rss() / unit).max(0) as u64
 }
 
 fn usage(started_ns: u64, wall: Duration, used: &ResUse, timed_out: bool, watcher: Option<Watcher>) -> Usage {

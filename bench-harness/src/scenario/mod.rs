@@ -465,7 +465,10 @@ pub mod tests {
         let names = |of: fn(&&Scenario) -> bool| all.iter().filter(of).map(|s| s.name.as_str()).collect::<Vec<_>>();
         assert_eq!(names(|s| s.is_default()), ["small_files", "large_file", "source_code", "deep_dirs", "mixed"]);
         assert_eq!(names(|s| s.by_name), ["first_byte"]);
-        assert_eq!(names(|s| is_of_scale(&s.name)), ["1000", "10000", "100000", "1000000"].map(|n| format!("scale/{n}")));
+        assert_eq!(
+            names(|s| is_of_scale(&s.name)),
+            ["1000", "10000", "100000", "1000000"].map(|n| format!("scale/{n}"))
+        );
         assert!(all.iter().filter(|s| is_of_scale(&s.name)).all(|s| s.name == format!("scale/{}", s.files())));
         let of_phases: Vec<&Scenario> = all.iter().skip_while(|s| s.phase.is_none()).collect();
         let phases: Vec<&str> = of_phases.iter().map(|s| s.phase.as_deref().unwrap()).collect();

@@ -75,7 +75,8 @@ pub fn remove(root: &Path) -> Result<()> {
 /// The directories of the root side by side. All of it is done before the next sync is timed: a removal that went on
 /// behind it would be part of its time.
 fn remove_all(root: &Path) -> io::Result<()> {
-    let dirs: Vec<_> = fs::read_dir(root)?.flatten().filter(|item| item.file_type().is_ok_and(|t| t.is_dir())).collect();
+    let dirs: Vec<_> =
+        fs::read_dir(root)?.flatten().filter(|item| item.file_type().is_ok_and(|t| t.is_dir())).collect();
     dirs.par_iter().try_for_each(|item| fs::remove_dir_all(item.path()))?;
     fs::remove_dir_all(root)
 }

@@ -176,8 +176,8 @@ impl<'a> Walker<'a> {
 
     fn add(&mut self, path: PathBuf, meta: &Metadata) -> Result<()> {
         let full = self.root.join(&path);
-        let record =
-            record(&full, meta, self.buffer.as_deref_mut()).with_context(|| format!("cannot read {}", full.display()))?;
+        let record = record(&full, meta, self.buffer.as_deref_mut())
+            .with_context(|| format!("cannot read {}", full.display()))?;
         self.entries.push((path, record));
         Ok(())
     }
