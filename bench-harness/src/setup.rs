@@ -15,8 +15,9 @@ use crate::lineup::{self, Lineup};
 use crate::needs;
 use crate::phases;
 use crate::place::agent::Agent;
+use crate::place::disk::{self, Need};
 use crate::place::workshop::Workshop;
-use crate::place::{Place, Request, Response, disk};
+use crate::place::{Place, Request, Response};
 use crate::record::environment::{self, Environment, Machine, SubjectInfo, TransportInfo};
 use crate::record::sample::SCHEMA;
 use crate::run::schedule::Effort;
@@ -129,8 +130,9 @@ pub fn ready(own: &Path, root: &Path, selection: &Selection, effort: Effort) -> 
     let claims = if table.is_empty() { Vec::new() } else { claim::of_scenarios(&scenarios, &table)? };
     // The source, the destination, and the source after the edits.
     let trees = |s: &Scenario| if s.is_edited() { 3 } else { 2 };
-    let room = |s: &Scenario| layout::footprint(&layout::plan(s, selection.seed)) * trees(s);
-    let need = scenarios.iter().map(room).max().unwrap_or(0);
+    let rooms = scenarios.iter().map(|s| layout::need(&layout::plan(s, selection.seed), trees(s)));
+    let need = rooms.reduce(|a, b| Need { bytes: a.bytes.max(b.bytes), entries: a.entries.max(b.entries) });
+    let need = need.unwrap_or_default();
     let scratch = Scratch::new(own, need, selection)?;
     let server = if places.server { server(own, &scratch.ssh, &mut notes)? } else { None };
     let (mut transports, mut problems) = (Vec::new(), Vec::new());
@@ -224,14 +226,14 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new(own: &Path, need: u64, selection: &Selection) -> Result<Self> {
+    fn new(own: &Path, need: Need, selection: &Selection) -> Result<Self> {
         let make = |parent: &Path, prefix: &str| {
             let dir = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
             dir.with_context(|| format!("cannot make a directory in {}", parent.display()))
         };
         // Kept only once the leash holds them: until then they go by themselves.
         let trees = make(&disk::choose(need, selection.trees.as_deref())?, "sy-lab-")?;
-        let ssh = make(&disk::choose(0, None)?, "sy-lab-ssh-")?;
+        let ssh = make(&disk::choose(Need::default(), None)?, "sy-lab-ssh-")?;
         let leash = if selection.keep {
             eprintln!("keeping {} and {}", trees.path().display(), ssh.path().display());
             None
@@ -269,7 +271,7 @@ fn same_host(endpoint: Endpoint, own: &Path) -> Result<Transport> {
 ///
 /// # Errors
 /// When the host is out of reach, has no room, or cannot run this machine's binaries.
-pub fn far_host(endpoint: Endpoint, own: &Path, binaries: &[PathBuf], need: u64) -> Result<Transport> {
+pub fn far_host(endpoint: Endpoint, own: &Path, binaries: &[PathBuf], need: Need) -> Result<Transport> {
     let names: Vec<String> = (0..binaries.len()).map(|n| format!("sy-{n}")).collect();
     let mut files = vec![(own, "bench-harness")];
     files.extend(binaries.iter().map(PathBuf::as_path).zip(names.iter().map(String::as_str)));

@@ -14,7 +14,7 @@ use crate::workspace;
 pub fn run() -> Result<bool> {
     let (commit, dirty) = workspace::root().map(|root| environment::commit(&root)).unwrap_or_default();
     let environment = json!({
-        "machine": Machine::of(&disk::choose(0, None)?),
+        "machine": Machine::of(&disk::choose(disk::Need::default(), None)?),
         "ssh": environment::error_output("ssh", &["-V"]),
         "rsync": environment::rsync_identity(),
         "commit": commit,

@@ -11,8 +11,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::disk::{self, Need};
 use super::workshop::Workshop;
-use super::{Place, Request, Response, disk};
+use super::{Place, Request, Response};
 use crate::child::{self, measure::now_ns};
 use crate::tree::restore;
 
@@ -39,11 +40,11 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts the agent that was copied to `home` on the far host, for trees of at most `need` bytes.
+    /// Starts the agent that was copied to `home` on the far host, for trees that take at most `need`.
     ///
     /// # Errors
     /// When it does not start or is not of this version.
-    pub fn start(mut ssh: Command, home: &str, need: u64) -> Result<Self> {
+    pub fn start(mut ssh: Command, home: &str, need: Need) -> Result<Self> {
         ssh.arg(format!("{home}/bench-harness {} {need} {home}", child::AGENT));
         let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot start ssh")?;
         let (requests, answers) = (child.stdin.take(), child.stdout.take().context("ssh has no output")?);
@@ -124,13 +125,13 @@ impl Drop for Agent {
 /// When there is no room for the trees or the answers cannot be written.
 pub fn main(args: &[OsString]) -> Result<ExitCode> {
     let [need, home] = args else { bail!("the agent takes two arguments") };
-    let need = need.to_str().and_then(|s| s.parse().ok()).context("the agent's first argument is no number")?;
+    let need = need.to_str().and_then(|s| s.parse().ok()).context("the agent's first argument is no need")?;
     let done = serve(need);
     restore::remove(Path::new(home))?;
     done.map(|()| ExitCode::SUCCESS)
 }
 
-fn serve(need: u64) -> Result<()> {
+fn serve(need: Need) -> Result<()> {
     let dir =
         tempfile::Builder::new().prefix("sy-lab-").tempdir_in(disk::choose(need, None)?).context("no directory")?;
     let mut shop = Workshop::new(dir.path())?;

@@ -1,33 +1,62 @@
 //! Which directory trees are put into, and what file system that is.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::statvfs::statvfs;
 
 /// Memory-backed, so that a measurement is of the tools and not of a disk.
 const MEMORY: &str = "/dev/shm";
+/// What trees take at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// In bytes.
+    pub bytes: u64,
+    /// Names; a file system in memory has a bound on them, and a million empty files reach it before any other.
+    pub entries: u64,
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.bytes, self.entries)
+    }
+}
+
+impl FromStr for Need {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (bytes, entries) = text.split_once(':').context("no colon between bytes and entries")?;
+        Ok(Need { bytes: bytes.parse().context("bytes")?, entries: entries.parse().context("entries")? })
+    }
+}
+
 /// So much more than a scenario's trees take must be free: filling a tmpfs to the brim would take the memory that the
 /// subjects need.
 const HEADROOM: u64 = 2;
+/// Of names a quarter more will do: nobody else needs them, and a tool has few temporary ones at a time.
+const SPARE_ENTRIES: f64 = 1.25;
 
-/// The directory for trees that take `need` bytes in all: the one that is wanted, or `/dev/shm` where it has the room, or
+/// The directory for trees that take `need` in all: the one that is wanted, or `/dev/shm` where it has the room, or
 /// the temporary directory.
 ///
 /// # Errors
 /// When there is not the room, or the path is one that cannot be handed through a shell and rsync's `-e` as it is.
-pub fn choose(need: u64, wanted: Option<&Path>) -> Result<PathBuf> {
+pub fn choose(need: Need, wanted: Option<&Path>) -> Result<PathBuf> {
     if let Some(dir) = wanted {
         let dir = dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()))?;
         return plain(&dir);
     }
     let temporary = std::env::temp_dir();
     for dir in [Path::new(MEMORY), &temporary] {
-        if dir.is_dir() && writable(dir) && free(dir).is_some_and(|free| free / HEADROOM > need) {
+        if dir.is_dir() && writable(dir) && has_room(dir, need) {
             return plain(dir);
         }
     }
-    bail!("neither {MEMORY} nor {} has {} MiB to spare", temporary.display(), (need * HEADROOM) >> 20)
+    let (mib, entries) = (need.bytes.saturating_mul(HEADROOM) >> 20, need.entries);
+    bail!("neither {MEMORY} nor {} has room for {entries} entries and {mib} MiB", temporary.display())
 }
 
 /// Refuses a path that would need quoting: command templates put paths into shell lines and remote commands.
@@ -43,10 +72,20 @@ fn writable(dir: &Path) -> bool {
     tempfile::tempfile_in(dir).is_ok()
 }
 
-fn free(dir: &Path) -> Option<u64> {
+fn has_room(dir: &Path, need: Need) -> bool {
+    let Ok(stat) = statvfs(dir) else { return false };
     // The widths of these fields differ between systems.
     #[allow(clippy::useless_conversion, reason = "u32 on macOS, u64 on Linux")]
-    statvfs(dir).ok().map(|s| u64::from(s.blocks_available()).saturating_mul(u64::from(s.fragment_size())))
+    let [blocks, size, names, free_names] = [
+        stat.blocks_available().into(),
+        stat.fragment_size().into(),
+        stat.files().into(),
+        stat.files_available().into(),
+    ];
+    let bytes = u64::saturating_mul(blocks, size);
+    // A file system without a table of files says that it has none.
+    let bounded = names > 0;
+    bytes / HEADROOM > need.bytes && (!bounded || free_names as f64 > need.entries as f64 * SPARE_ENTRIES)
 }
 
 /// Waits until what was written beneath `dir` is on the disk, so that no run pays for the restoring before it. Nothing
@@ -125,8 +164,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_needed_is_told_in_one_word() {
+        let need = Need { bytes: 5, entries: 7 };
+        assert_eq!((need.to_string().as_str(), "5:7".parse::<Need>().unwrap()), ("5:7", need));
+        assert!("5".parse::<Need>().is_err() && ":7".parse::<Need>().is_err());
+    }
+
+    #[test]
     fn more_than_there_is_cannot_be_chosen() {
-        assert!(choose(1 << 60, None).is_err());
-        assert!(choose(1, None).is_ok());
+        let need = |bytes, entries| Need { bytes, entries };
+        assert!(choose(need(1 << 60, 1), None).is_err());
+        assert!(choose(need(1, 1), None).is_ok());
+        #[cfg(target_os = "linux")]
+        if statvfs(Path::new(MEMORY)).is_ok_and(|stat| stat.files() > 0) {
+            assert!(!has_room(Path::new(MEMORY), need(1, 1 << 50)));
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::content::Content;
 use super::rng::Rng;
 use super::{Extras, Layout, Part, Scenario, Size};
+use crate::place::disk::Need;
 
 /// Modification times start here (2021-01-01 UTC), so that no tree is ever "new" to a tool that looks at the clock.
 const EPOCH: i64 = 1_609_459_200;
@@ -70,10 +71,12 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Vec<Node> {
     plan.nodes
 }
 
-/// An upper bound of what the tree takes on a disk, in bytes.
-pub fn footprint(nodes: &[Node]) -> u64 {
+/// An upper bound of what so many trees of this plan take on a disk.
+pub fn need(nodes: &[Node], trees: u64) -> Need {
     let block = |size: u64| size.div_ceil(4096) * 4096 + 1024;
-    nodes.iter().map(|node| if let Kind::File { size, .. } = node.kind { block(size) } else { 4096 }).sum()
+    let one: u64 =
+        nodes.iter().map(|node| if let Kind::File { size, .. } = node.kind { block(size) } else { 4096 }).sum();
+    Need { bytes: one * trees, entries: nodes.len() as u64 * trees }
 }
 
 struct Planner<'a> {
@@ -283,9 +286,10 @@ mod tests {
     }
 
     #[test]
-    fn footprint_rounds_files_up_to_blocks() {
+    fn files_take_whole_blocks_and_a_name_each() {
         let node = |kind| Node { path: "x".into(), kind, mode: 0, mtime: Stamp { secs: 0, nanos: 0 } };
         let file = Kind::File { size: 4097, content: Content::Prose };
-        assert_eq!(footprint(&[node(Kind::Dir), node(file)]), 4096 + 8192 + 1024);
+        let bytes = 2 * (4096 + 8192 + 1024);
+        assert_eq!(need(&[node(Kind::Dir), node(file)], 2), Need { bytes, entries: 4 });
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::{LAB, checkout, eventually, gone, have};
+use bench_harness::place::disk::Need;
 use bench_harness::place::{Place, Request, Response, Start};
 use bench_harness::scenario::generate::Version;
 use bench_harness::scenario::{Scenario, load_all};
@@ -39,7 +40,8 @@ fn far_host_gets_the_binaries_answers_and_is_left_clean() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(Path::new(LAB), dir.path()).unwrap();
     let endpoint = Endpoint { label: "ssh:far".into(), ..server.endpoint.clone() };
-    let mut transport = far_host(endpoint, Path::new(LAB), &["/bin/ls".into(), "/bin/cat".into()], 1 << 20).unwrap();
+    let need = Need { bytes: 1 << 20, entries: 100 };
+    let mut transport = far_host(endpoint, Path::new(LAB), &["/bin/ls".into(), "/bin/cat".into()], need).unwrap();
     let far = transport.far.as_mut().unwrap();
     let home = far.own.strip_suffix("/bench-harness").unwrap().to_owned();
     // Each build has a name of its own there.
