@@ -27,8 +27,8 @@ pub struct Panel<'a> {
 pub struct Figures {
     /// Seconds of the whole command.
     pub wall_s: f64,
-    /// Seconds above the floor, for each file.
-    pub per_file_s: f64,
+    /// Seconds above the floor, for each file; none where nothing is left above it.
+    pub per_file_s: Option<f64>,
     /// Largest resident set of the local end, in KiB.
     pub near_kib: Option<f64>,
     /// Largest resident set of the remote end, in KiB.
@@ -69,7 +69,7 @@ impl Panel<'_> {
         let kib = |of: fn(&Sample) -> Option<u64>| measured.median(|s| Some(of(s)? as f64));
         Some(Figures {
             wall_s,
-            per_file_s: (wall_s - floor).max(0.0) / files as f64,
+            per_file_s: Some((wall_s - floor) / files as f64).filter(|each| *each > 0.0),
             near_kib: kib(|s| s.max_rss_kib),
             far_kib: kib(|s| s.remote_max_rss_kib),
         })
@@ -78,9 +78,8 @@ impl Panel<'_> {
     /// A subject's time per file at a point to that at a tenth of its files.
     pub fn growth(&self, (files, cell): (u64, &Cell), subject: &str, environment: &Environment) -> Option<f64> {
         let tenth = self.points.iter().find(|(fewer, _)| fewer * 10 == files)?;
-        let before = self.figures(*tenth, subject, environment)?.per_file_s;
-        let now = self.figures((files, cell), subject, environment)?.per_file_s;
-        (before > 0.0).then(|| now / before)
+        let before = self.figures(*tenth, subject, environment)?.per_file_s?;
+        Some(self.figures((files, cell), subject, environment)?.per_file_s? / before)
     }
 }
 
@@ -136,16 +135,22 @@ pub mod tests {
         let panel = &panels(&cells, &run.environment)[0];
         let last = panel.points[1];
         let figures = panel.figures(last, "sy", &run.environment).unwrap();
-        assert!((figures.wall_s - 0.2).abs() < 1e-12 && (figures.per_file_s - 1e-6).abs() < 1e-12, "{figures:?}");
+        assert!(
+            (figures.wall_s - 0.2).abs() < 1e-12 && (figures.per_file_s.unwrap() - 1e-6).abs() < 1e-12,
+            "{figures:?}"
+        );
         assert_eq!(figures.memory_kib(), Some(10_240.0));
         assert!((panel.growth(last, "sy", &run.environment).unwrap() - 1.0).abs() < 1e-9);
         assert_eq!(panel.growth(panel.points[0], "sy", &run.environment), None);
         assert_eq!(panel.figures(last, "nobody", &run.environment), None);
+        // Nobody is faster than connecting, but the noise may say so.
+        let floor = panel.figures(last, "ssh-true", &run.environment).unwrap();
+        assert_eq!((floor.per_file_s, panel.growth(last, "ssh-true", &run.environment)), (None, None));
     }
 
     #[test]
     fn memory_is_that_of_the_larger_end() {
-        let kib = |near_kib, far_kib| Figures { wall_s: 1.0, per_file_s: 1.0, near_kib, far_kib }.memory_kib();
+        let kib = |near_kib, far_kib| Figures { wall_s: 1.0, per_file_s: None, near_kib, far_kib }.memory_kib();
         assert_eq!((kib(Some(1.0), Some(2.0)), kib(Some(1.0), None), kib(None, None)), (Some(2.0), Some(1.0), None));
     }
 }

@@ -14,9 +14,9 @@ an end, `ssh` included at the local one.";
 /// Its text; none where the run has no such scenario.
 pub fn section(cells: &[Cell], environment: &Environment) -> Option<String> {
     let panels = panels(cells, environment);
-    let head = ["where", "operation", "direction", "files", "subject", "time s", "µs a file", "to a tenth", "MiB"];
+    let head = ["where", "operation", "direction", "subject", "files", "time s", "µs a file", "to a tenth", "MiB"];
     let body: Vec<Vec<String>> = panels.iter().flat_map(|panel| rows(panel, environment)).collect();
-    let table = (!body.is_empty()).then(|| table(&head.map(String::from), &body, 3))?;
+    let table = (!body.is_empty()).then(|| table(&head.map(String::from), &body, 4))?;
     Some(format!(
         "{LEAD}\n\n{table}\n![time against the number of files](plots/scale-time.svg)\n\n\
          ![memory against the number of files](plots/scale-memory.svg)\n"
@@ -35,7 +35,7 @@ fn rows(panel: &Panel, environment: &Environment) -> Vec<Vec<String>> {
             let Some(measured) = point.1.measurement(&subject.name) else { continue };
             let way = if panel.direction == Direction::Local { NONE } else { direction(panel.direction) };
             let mut row = vec![panel.transport.to_owned(), operation(panel.operation).into(), way.into()];
-            row.extend([point.0.to_string(), subject.name.clone()]);
+            row.extend([subject.name.clone(), point.0.to_string()]);
             row.extend(match panel.figures(*point, &subject.name, environment) {
                 None => {
                     let word = if measured.errors.is_empty() { NONE } else { "error" };
@@ -50,7 +50,7 @@ fn rows(panel: &Panel, environment: &Environment) -> Vec<Vec<String>> {
                     let growth = panel.growth(*point, &subject.name, environment);
                     [
                         figure(figures.wall_s),
-                        figure(figures.per_file_s * 1e6),
+                        or_none(figures.per_file_s.map(|s| s * 1e6)),
                         growth.map_or(NONE.into(), |growth| format!("{growth:.2}")),
                         memory,
                     ]
@@ -75,7 +75,7 @@ mod tests {
         let text = section(&group::cells(&run.samples), &run.environment).unwrap();
         let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
         let rows: Vec<Vec<String>> = text.lines().filter(|l| l.starts_with("| ssh:")).map(cells).collect();
-        let of = |files: &str, who: &str| rows.iter().find(|r| r[4] == files && r[5] == who).unwrap()[6..10].to_vec();
+        let of = |files: &str, who: &str| rows.iter().find(|r| r[4] == who && r[5] == files).unwrap()[6..10].to_vec();
         assert_eq!(of("100000", "sy"), ["0.200", "1.00", "1.00", "10.0 / 9.77"]);
         assert_eq!(of("100000", "rsync"), ["0.300", "2.00", "1.00", "10.0 / 9.77"]);
         assert_eq!(of("10000", "sy"), ["0.110", "1.00", NONE, "10.0 / 0.977"]);
