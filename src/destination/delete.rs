@@ -1,7 +1,8 @@
 //! `--delete`: finding what the source does not have and deleting it in time, only in directories that the source
 //! listed, and never what a filter rule protects. How it is removed is `remove`'s.
 //!
-//! A directory at a time ([`Destination::delete_in`]), for whoever knows all names that the source has in it. What is to
+//! A directory at a time: in one go ([`Destination::delete_in`]) for whoever knows all names that the source has in it, or
+//! in steps ([`Destination::look_for_extra`], `strike`, `delete_extra`) for whoever hears them piece by piece. What is to
 //! go goes at once, or is noted for [`Destination::delete_noted`] where the options want that. Where a list is not all of
 //! the source, because some of that could not be read, nothing is deleted at all.
 
@@ -9,12 +10,13 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::extra::Extra;
 use super::remove::Tell;
 use super::{Destination, parent};
 use crate::error::ExitCode;
 use crate::filter::{Side, Verdict};
 use crate::options::DeleteTime;
-use crate::tree::dir::{DirItem, Tree};
+use crate::tree::dir::{Listing, Tree};
 use crate::tree::entry::Entry;
 use crate::tree::metadata::{self, Keep};
 use crate::tree::place::is_partial_name;
@@ -59,51 +61,74 @@ impl Destination {
     /// Where it deletes it must come before anything is decided about what is listed: where a file system takes two names
     /// for one, what is deleted under the one must not be taken to be there under the other.
     pub fn delete_in(&mut self, dir: &Path, listed: &[&OsStr], deleted: Tell<'_>) {
+        let Some(mut extra) = self.look_for_extra(dir) else { return };
+        self.strike(&mut extra, listed.iter().copied(), true);
+        self.delete_extra(&extra, deleted);
+    }
+
+    /// Begins to find what stands in `dir` and not in the source; `None` where nothing can.
+    pub fn look_for_extra(&mut self, dir: &Path) -> Option<Extra> {
         // In what is new there is nothing but what is ours.
         if !self.may_delete || self.empty.contains(dir) {
-            return;
+            return None;
         }
-        if let Err(error) = self.try_delete_in(dir, listed, deleted) {
-            self.monitor.failed("read directory", &self.path_of(dir), &error);
+        let listing = self.tree.as_ref()?.try_clone().and_then(|tree| self.list(&tree, dir));
+        match listing {
+            Ok(listing) => Some(Extra::new(dir, listing)),
+            // It is not there, or something else is: nothing in it needs to go.
+            Err(error) if is_no_dir(&error) => None,
+            Err(error) => {
+                self.monitor.failed("read directory", &self.path_of(dir), &error);
+                None
+            }
         }
     }
 
-    fn try_delete_in(&mut self, dir: &Path, listed: &[&OsStr], deleted: Tell<'_>) -> io::Result<()> {
-        let Some(tree) = self.tree.as_ref().map(Tree::try_clone).transpose()? else { return Ok(()) };
-        let items = match self.list(&tree, dir) {
-            // It is not there, or something else is: nothing in it needs to go.
-            Err(error) if is_no_dir(&error) => return Ok(()),
-            items => items?,
-        };
+    /// The source has `names` in the directory. `is_all` says that these are the last ones, and that they are decided about
+    /// only after [`Destination::delete_extra`].
+    pub fn strike<'n>(&self, extra: &mut Extra, names: impl IntoIterator<Item = &'n OsStr>, is_all: bool) {
         let is_late = self.options.delete.is_some_and(DeleteTime::is_late);
-        let mut extra: Vec<PathBuf> = items
-            .iter()
-            .filter(|item| listed.binary_search(&item.name.as_os_str()).is_err())
-            .map(|item| child(dir, &item.name))
-            .collect();
-        if is_late {
-            drop_folded(&tree, dir, listed, &items, &mut extra)?;
+        match &self.tree {
+            Some(tree) if is_late || !is_all => extra.strike_for_later(tree, names),
+            _ => extra.strike_now(names),
         }
-        for path in extra {
-            let Some(is_dir) = self.may_go(&tree, &path)? else { continue };
+    }
+
+    /// Deletes what the source has been found not to have, or notes it, if the options want that. Calls `deleted` for each
+    /// that goes. To be called when all of the directory's names are struck.
+    pub fn delete_extra(&mut self, extra: &Extra, deleted: Tell<'_>) {
+        // What was heard meanwhile may forbid it.
+        if !self.may_delete {
+            return;
+        }
+        if let Err(error) = self.try_delete_extra(extra, deleted) {
+            self.monitor.failed("read directory", &self.path_of(&extra.dir), &error);
+        }
+    }
+
+    fn try_delete_extra(&mut self, extra: &Extra, deleted: Tell<'_>) -> io::Result<()> {
+        let Some(tree) = self.tree.as_ref().map(Tree::try_clone).transpose()? else { return Ok(()) };
+        let is_late = self.options.delete.is_some_and(DeleteTime::is_late);
+        extra.try_for_each(&tree, |path| {
+            let Some(is_dir) = self.may_go(&tree, &path)? else { return Ok(()) };
             if is_late {
                 self.noted.push(path);
-                continue;
+                return Ok(());
             }
-            let ready = self.note_before(&tree, dir).and_then(|()| self.make_writable(&tree, dir));
+            let ready = self.note_before(&tree, &extra.dir).and_then(|()| self.make_writable(&tree, &extra.dir));
             let result = ready.and_then(|()| self.remove(&tree, &path, is_dir, deleted));
             self.check_removal(&path, result);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// What stands in a directory, one of ours that is closed to us included.
-    fn list(&mut self, tree: &Tree, dir: &Path) -> io::Result<Vec<DirItem>> {
-        match tree.read_dir(dir) {
+    fn list(&mut self, tree: &Tree, dir: &Path) -> io::Result<Listing> {
+        match tree.list(dir) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !self.options.dry_run => {
                 self.note_before(tree, dir)?;
                 self.make_writable(tree, dir).map_err(|_| error)?;
-                tree.read_dir(dir)
+                tree.list(dir)
             }
             items => items,
         }
@@ -193,28 +218,6 @@ impl Destination {
     fn protects(&self, path: &Path, is_dir: bool) -> bool {
         self.is_kept_partial(path) || self.filter.verdict(Side::Receiver, path, is_dir) == Verdict::Excluded
     }
-}
-
-/// Takes out of `extra` what the file system takes for a listed name that is not among the `items` of the directory: it
-/// becomes that name's, and would be deleted with the new contents under it.
-fn drop_folded(
-    tree: &Tree,
-    dir: &Path,
-    listed: &[&OsStr],
-    items: &[DirItem],
-    extra: &mut Vec<PathBuf>,
-) -> io::Result<()> {
-    let is_there = |name: &OsStr| items.binary_search_by(|item| item.name.as_os_str().cmp(name)).is_ok();
-    for name in listed.iter().filter(|name| !is_there(name)) {
-        if extra.is_empty() {
-            break;
-        }
-        let twin = child(dir, name);
-        if tree.lstat(&twin)?.is_some() {
-            extra.retain(|path| tree.same_file(path, &twin).is_ok_and(|same| !same));
-        }
-    }
-    Ok(())
 }
 
 /// Whether a directory could not be listed because there is none.

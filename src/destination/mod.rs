@@ -28,6 +28,7 @@ use crate::tree::place::{is_partial_name, partial_name};
 mod attributes;
 pub mod delete;
 pub mod draft;
+pub mod extra;
 pub mod incoming;
 mod links;
 mod remove;

@@ -177,6 +177,50 @@ fn a_directory_is_deleted_in_by_its_listed_names_alone() {
 }
 
 #[test]
+fn what_is_extra_is_found_piece_by_piece_and_is_what_was_there_at_the_beginning() {
+    let mut place = Place::new(&options(DeleteTime::During));
+    for name in ["a-extra", "m", "z-dir/f"] {
+        write(&place.path("other").join(name));
+    }
+    let mut extra = place.destination.look_for_extra(Path::new("other")).unwrap();
+    // Ours, written meanwhile.
+    write(&place.path("other/.temporary"));
+    let names = |names: &'static [&str]| names.iter().map(OsStr::new);
+    place.destination.strike(&mut extra, names(&["a", "l"]), false);
+    place.destination.strike(&mut extra, names(&["m", "n"]), false);
+    place.destination.strike(&mut extra, names(&["c", "z-dir"]), true);
+    let mut deleted = Vec::new();
+    place.destination.delete_extra(&extra, &mut |gone| deleted.push(gone.path));
+    assert_eq!(deleted, ["other/a-extra", "other/b"].map(Path::new));
+    assert!(["a", "m", "z-dir/f", ".temporary"].iter().all(|name| place.path("other").join(name).exists()));
+}
+
+#[test]
+fn a_name_that_is_another_s_to_the_file_system_keeps_that_one_if_it_was_decided_about_before() {
+    for is_all in [false, true] {
+        let mut place = Place::new(&options(DeleteTime::During));
+        let mut extra = place.destination.look_for_extra(Path::new("other")).unwrap();
+        // As where names are folded: a name that the directory does not have, and yet it is there.
+        fs::hard_link(place.path("other/b"), place.path("other/B")).unwrap();
+        place.destination.strike(&mut extra, [OsStr::new("B")], is_all);
+        let mut deleted = Vec::new();
+        place.destination.delete_extra(&extra, &mut |gone| deleted.push(gone.path));
+        let all = ["other/a", "other/b"].map(Path::new);
+        assert_eq!(deleted, all[..if is_all { 2 } else { 1 }]);
+    }
+}
+
+#[test]
+fn what_is_heard_of_the_source_while_extras_are_looked_for_may_keep_them() {
+    let mut place = Place::new(&options(DeleteTime::During));
+    let extra = place.destination.look_for_extra(Path::new("other")).unwrap();
+    place.destination.source_is_incomplete();
+    place.destination.delete_extra(&extra, &mut |gone| panic!("{gone:?}"));
+    assert!(place.destination.look_for_extra(Path::new("other")).is_none());
+    assert_eq!(place.names(), set(&ALL));
+}
+
+#[test]
 fn a_directory_that_is_not_there_has_nothing_to_delete() {
     let mut place = Place::new(&options(DeleteTime::During));
     for dir in ["missing", "dir/kept", "dir/kept/below"] {

@@ -3,10 +3,10 @@
 //! The order is the same on every system and file system; a comparison of two trees relies on it. Types come from the
 //! directory itself where the file system stores them there, and are `None` where it does not: this module never stats.
 
-use std::ffi::{CStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::fs::FileType as Raw;
 
@@ -32,9 +32,10 @@ pub struct DirItem {
     pub file_type: Option<FileType>,
 }
 
-/// The names of one directory; reused from one directory to the next, with its buffers.
+/// The names of one directory, some twenty bytes each beside the name; may be reused from one directory to the next, with
+/// its buffers.
 #[derive(Default)]
-pub(in crate::tree) struct Listing {
+pub struct Listing {
     /// Names, each with its NUL, one after another.
     names: Vec<u8>,
     items: Vec<Item>,
@@ -46,7 +47,7 @@ pub(in crate::tree) struct Listing {
 struct Item {
     start: usize,
     /// With the NUL.
-    len: usize,
+    len: u32,
     file_type: Option<FileType>,
 }
 
@@ -67,9 +68,33 @@ impl Listing {
     /// The names with their types, in the order of their bytes.
     pub(in crate::tree) fn iter(&self) -> impl Iterator<Item = (&CStr, Option<FileType>)> {
         self.items.iter().map(|item| {
-            let name = &self.names[item.start..item.start + item.len];
+            let name = &self.names[item.start..item.start + item.len as usize];
             (CStr::from_bytes_with_nul(name).unwrap_or_default(), item.file_type)
         })
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether the directory is empty.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The name at a place in the order of their bytes.
+    pub fn name(&self, place: usize) -> Option<&OsStr> {
+        self.items.get(place).map(|item| OsStr::from_bytes(bytes(&self.names, item)))
+    }
+
+    /// Lets go of what only reading takes.
+    pub(super) fn shrink(mut self) -> Listing {
+        #[cfg(target_os = "linux")]
+        drop(std::mem::take(&mut self.buffer));
+        self.names.shrink_to_fit();
+        self.items.shrink_to_fit();
+        self
     }
 
     /// The names as items of their own.
@@ -115,13 +140,14 @@ impl Listing {
         if matches!(name, b".\0" | b"..\0") {
             return;
         }
-        self.items.push(Item { start: self.names.len(), len: name.len(), file_type: known(raw) });
+        // No system has names of 4 GiB.
+        self.items.push(Item { start: self.names.len(), len: name.len() as u32, file_type: known(raw) });
         self.names.extend_from_slice(name);
     }
 }
 
 fn bytes<'a>(names: &'a [u8], item: &Item) -> &'a [u8] {
-    &names[item.start..item.start + item.len - 1]
+    &names[item.start..item.start + item.len as usize - 1]
 }
 
 fn known(raw: Raw) -> Option<FileType> {

@@ -30,8 +30,7 @@ use rustix::io::Errno;
 
 pub(in crate::tree) use beneath::{open_for_listing, search_flags};
 pub(in crate::tree) use chain::Chain;
-pub(in crate::tree) use list::Listing;
-pub use list::{DirItem, FileType};
+pub use list::{DirItem, FileType, Listing};
 
 use super::entry::{Entry, Kind};
 use super::paths::Paths;
@@ -249,10 +248,18 @@ impl Tree {
     /// # Errors
     /// `NotADirectory` for anything else, a link included; what `open` and `getdents` say.
     pub fn read_dir(&self, relative: &Path) -> io::Result<Vec<DirItem>> {
+        Ok(self.list(relative)?.to_items())
+    }
+
+    /// The names in the directory `relative`, for who has many of them to hold.
+    ///
+    /// # Errors
+    /// Those of [`Tree::read_dir`].
+    pub fn list(&self, relative: &Path) -> io::Result<Listing> {
         let (parent, name) = self.at(relative)?;
         let mut listing = Listing::default();
         listing.read(open_for_listing(parent.as_fd(), name)?.as_fd())?;
-        Ok(listing.to_items())
+        Ok(listing.shrink())
     }
 
     /// The parent directory of `relative` and its last component.
