@@ -100,6 +100,95 @@ fn a_receiver_refuses_directories_that_were_not_announced_or_come_again() {
 }
 
 #[test]
+fn a_chunk_is_answered_at_once_and_nothing_goes_before_all_of_its_directory_is_here() {
+    let sandbox = sandbox();
+    sandbox.write_destination(&Tree::new().file("dir/a-extra", "3").file("dir/z-extra", "4"));
+    let before = sandbox.destination_tree();
+    let mut server = Server::start_for(u64::MAX, Role::Receiver, &sandbox.destination(), &deleting());
+    let part = State { last: false, ..WHOLE };
+    server.wire.send(&roots(&["dir"]));
+    server.wire.send(&chunk(1, 1, part, contents("dir", true, &["dir/new", "dir/old"], &[])));
+    for id in 0..2 {
+        match server.wire.recv() {
+            Some(Message::FileListChunkAck(ack)) => assert_eq!(ack.id, id),
+            other => panic!("{other:?}"),
+        }
+    }
+    sandbox.destination_tree().assert_same(&before);
+    let rest = State { first: false, ..WHOLE };
+    server.wire.send(&chunk(2, 1, rest, Contents { dirs: os(&["z-extra"]), ..Contents::default() }));
+    let mut gone = Vec::new();
+    loop {
+        match server.wire.recv() {
+            Some(Message::DeleteBatch(batch)) => gone.extend(batch.into_iter().map(|deleted| deleted.path)),
+            Some(Message::FileListChunkAck(ack)) => break assert_eq!((ack.id, ack.count), (2, 0)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(gone, ["dir/a-extra", "dir/extra"].map(Path::new));
+    assert!(sandbox.path("destination/dir/z-extra").is_file(), "its chunk has not come: it may be lost");
+    assert!(sandbox.path("destination/dir/old").is_file());
+    assert_eq!(server.end().0, 12, "the client leaves before its time");
+}
+
+#[test]
+fn what_was_lost_within_a_directory_keeps_all_of_it() {
+    let sandbox = sandbox();
+    let before = sandbox.destination_tree();
+    let mut server = Server::start_for(u64::MAX, Role::Receiver, &sandbox.destination(), &deleting());
+    let part = State { last: false, ..WHOLE };
+    server.wire.send(&roots(&["dir"]));
+    server.wire.send(&chunk(1, 1, part, contents("dir", true, &["dir/new"], &[])));
+    // Only the end of the directory tells that it is not all.
+    let rest = State { first: false, incomplete: true, ..WHOLE };
+    let contents = Contents { entries: vec![file_entry("dir/newer", 5)], ..Contents::default() };
+    server.wire.send(&chunk(2, 1, rest, contents));
+    let mut answered = 0;
+    while answered < 3 {
+        match server.wire.recv() {
+            Some(Message::FileListChunkAck(_)) => answered += 1,
+            Some(Message::Error(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    sandbox.destination_tree().assert_same(&before);
+    assert_eq!(server.end().0, 12, "the client leaves before its time");
+}
+
+#[test]
+fn a_sender_waits_for_answers_within_a_directory_too() {
+    if phases::capabilities() & phases::capability("5.1") == 0 {
+        return;
+    }
+    /// What may be listed and not dealt with, and the entries of a chunk.
+    const MOST: u32 = (64 << 10) + (64 << 10) / 6;
+    let sandbox = Sandbox::in_memory(Way::Push);
+    (0..MOST + 5000).for_each(|number| drop(fs::File::create(sandbox.path(format!("source/{number}")))));
+    // A third of it without a word is what an end bears.
+    let options = Options { timeout: Some(std::time::Duration::from_secs(6)), ..archive() };
+    let mut server = Server::start_for(u64::MAX, Role::Sender, &sandbox.path("source/"), &options);
+    let (mut listed, mut acks) = (0, Vec::new());
+    loop {
+        match server.wire.recv_any() {
+            Message::FileListChunk(chunk) => {
+                let contents = chunk.open(Path::new("/"), Path::new(".")).expect("sy sends what sy can read");
+                let count = (contents.own.iter().len() + contents.entries.len()) as u32;
+                listed += count;
+                acks.push(Message::FileListChunkAck(ChunkAck { id: chunk.id, count, decisions: Vec::new() }));
+            }
+            Message::FileListEnd(_) => panic!("{listed} entries, and none was decided about"),
+            // It has nothing more to say.
+            Message::Keepalive { .. } if listed > 0 => break,
+            _ => {}
+        }
+    }
+    assert!(listed <= MOST, "{listed}");
+    acks.iter().for_each(|ack| server.wire.send(ack));
+    while !matches!(server.wire.recv(), Some(Message::FileListEnd(end)) if end.total == MOST + 5001) {}
+    assert_eq!(server.end().0, 12, "the client leaves before its time");
+}
+
+#[test]
 fn a_receiver_refuses_completeness_of_what_was_not_listed() {
     let part = State { last: false, ..WHOLE };
     let rest = State { first: false, ..WHOLE };

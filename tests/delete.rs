@@ -58,6 +58,39 @@ sync_test!(a_late_deletion_comes_after_the_contents_and_an_early_one_before_them
     }
 });
 
+/// Names of some two hundred bytes, so that a few of them fill a chunk of the list.
+fn long(name: &str) -> String {
+    format!("{name}{}", "-".repeat(200))
+}
+
+sync_test!(a_directory_of_many_chunks_is_deleted_in_exactly_whatever_the_time, |sandbox| {
+    let (mut source, mut destination) = (Tree::new(), Tree::new());
+    // What both have, what only one has, and what is of another type there: in every chunk, at its ends and between.
+    for number in 0..1000 {
+        let name = format!("many/{}", long(&format!("{number:04}")));
+        let is_dir = |places: [u32; 2]| places.contains(&(number % 50));
+        source = match (number % 5 != 1, is_dir([3, 27])) {
+            (false, _) => source,
+            (true, false) => source.file(&name, "contents"),
+            (true, true) => source.file(format!("{name}/f"), "in"),
+        };
+        destination = match (number % 3 != 1, is_dir([9, 27])) {
+            (false, _) => destination,
+            (true, false) => destination.file(&name, "older").mtime(5, 0),
+            (true, true) => destination.file(format!("{name}/f"), "in"),
+        };
+    }
+    for time in TIMES {
+        start(sandbox, &source, &destination);
+        let dry = sandbox.sync(&["-ain", time]).ok();
+        let wet = sandbox.sync(&["-ai", time]).ok();
+        sandbox.assert_synced();
+        assert_eq!(deleted(&dry), deleted(&wet), "{time}");
+        assert!(deleted(&wet) > 100, "{}", deleted(&wet));
+        assert!(sandbox.sync(&["-ai", time]).ok().stdout.is_empty());
+    }
+});
+
 sync_test!(a_dry_run_deletes_in_words_only_whatever_the_time, |sandbox| {
     for time in TIMES {
         start(sandbox, &source(), &extra());

@@ -6,6 +6,8 @@
 //! receiver, who alone knows when all is done, ends the session.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::CString;
+use std::iter::Peekable;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,8 +28,8 @@ use crate::tree::dir::Tree;
 use crate::tree::entry::Entry;
 use crate::tree::scanner::Visited;
 
-/// Entries that are listed and not yet dealt with, before the sender waits to list more: a few MiB. A directory is listed
-/// to its end once it is begun. Few in tests, whose trees are small.
+/// Entries that are listed and not yet dealt with, before the sender waits to list more: a few MiB, and one chunk beyond.
+/// Few in tests, whose trees are small.
 const WINDOW: usize = if cfg!(test) { 8 } else { 64 << 10 };
 
 /// Plays a sender whose source is being listed. Returns what it counted, and what the receiver did.
@@ -46,6 +48,7 @@ pub fn run(session: &mut Session, lister: Lister) -> Result<(Counters, Option<Co
         next_index: 0,
         announced: 0,
         to_visit: Vec::new(),
+        listing: None,
         sent: VecDeque::new(),
         in_flight: 0,
         leaders: HashMap::new(),
@@ -72,6 +75,17 @@ struct Sent {
     entries: Vec<Entry>,
 }
 
+/// A directory of which some is still to be sent.
+struct Listing {
+    dir: u32,
+    tree: Arc<Tree>,
+    /// In its first chunk.
+    own: Option<Entry>,
+    entries: Peekable<std::vec::IntoIter<Entry>>,
+    dirs: Peekable<std::vec::IntoIter<CString>>,
+    incomplete: bool,
+}
+
 struct Streamer<'a> {
     outgoing: Outgoing<'a>,
     trees: Vec<Arc<Tree>>,
@@ -84,6 +98,7 @@ struct Streamer<'a> {
     announced: u32,
     /// The numbers of directories that are yet to be visited, those of the deepest directory last.
     to_visit: Vec<Range<u32>>,
+    listing: Option<Listing>,
     sent: VecDeque<Sent>,
     /// Entries in `sent`, and files wanted and not settled.
     in_flight: usize,
@@ -110,14 +125,7 @@ impl Streamer<'_> {
                     return Ok(theirs);
                 }
             }
-            let listed = match self.may_list() {
-                true => self.lister.as_mut().and_then(Lister::ready),
-                false => None,
-            };
-            let lists = listed.is_some();
-            if let Some(listed) = listed {
-                self.list(listed)?;
-            }
+            let lists = self.may_list() && self.list_more()?;
             if self.outgoing.step()? || lists {
                 continue;
             }
@@ -132,9 +140,21 @@ impl Streamer<'_> {
         self.in_flight < WINDOW
     }
 
+    /// Sends a chunk, if what is to be in it has been listed.
+    fn list_more(&mut self) -> Result<bool> {
+        if self.listing.is_none() {
+            let Some(listed) = self.lister.as_mut().and_then(Lister::ready) else { return Ok(false) };
+            self.list(listed)?;
+        }
+        self.send_part().map(|()| true)
+    }
+
     /// Waits for a message or for the next directory; says nothing of what it was: the next turn finds out.
     fn wait(&mut self) -> Result<()> {
         let may_list = self.may_list();
+        if may_list && self.listing.is_some() {
+            return Ok(());
+        }
         let runtime = self.outgoing.session.outbox.runtime();
         let lister = self.lister.as_mut().filter(|_| may_list);
         let listed = match lister {
@@ -178,31 +198,32 @@ impl Streamer<'_> {
             return self.send(dir, state, Contents::default(), tree);
         };
         let first = self.announced + 1;
-        let dirs: Vec<_> = dirs.into_iter().map(|name| os_string(name.into_bytes())).collect();
         // Indexes are 32 bits and count every entry, so this overflows after they do.
         self.announced = self.announced.saturating_add(dirs.len() as u32);
         self.to_visit.push(first..self.announced + 1);
-        let mut rest = entries.into_iter().peekable();
-        let mut own = Some(own);
-        let mut dirs = dirs.into_iter().peekable();
-        loop {
-            let mut contents = Contents { own: own.take(), ..Contents::default() };
-            let mut bytes = 0;
-            while let Some(entry) = rest.next_if(|_| bytes < chunk::FILL) {
-                bytes += codec::entry_size(&entry);
-                contents.entries.push(entry);
-            }
-            while let Some(name) = dirs.next_if(|_| bytes < chunk::FILL) {
-                bytes += name.len() + chunk::NAME_LEAST;
-                contents.dirs.push(name);
-            }
-            let last = rest.peek().is_none() && dirs.peek().is_none();
-            let state = State { first: contents.own.is_some(), last, lost: false, incomplete };
-            self.send(dir, state, contents, tree.clone())?;
-            if last {
-                return Ok(());
-            }
+        let (entries, dirs) = (entries.into_iter().peekable(), dirs.into_iter().peekable());
+        self.listing = Some(Listing { dir, tree, own: Some(own), entries, dirs, incomplete });
+        Ok(())
+    }
+
+    /// Sends a chunk of the directory that is being sent.
+    fn send_part(&mut self) -> Result<()> {
+        let Some(mut listing) = self.listing.take() else { return Ok(()) };
+        let mut contents = Contents { own: listing.own.take(), ..Contents::default() };
+        let mut bytes = 0;
+        while let Some(entry) = listing.entries.next_if(|_| bytes < chunk::FILL) {
+            bytes += codec::entry_size(&entry);
+            contents.entries.push(entry);
         }
+        while let Some(name) = listing.dirs.next_if(|_| bytes < chunk::FILL) {
+            bytes += name.as_bytes().len() + chunk::NAME_LEAST;
+            contents.dirs.push(os_string(name.into_bytes()));
+        }
+        let last = listing.entries.peek().is_none() && listing.dirs.peek().is_none();
+        let state = State { first: contents.own.is_some(), last, lost: false, incomplete: listing.incomplete };
+        let (dir, tree) = (listing.dir, listing.tree.clone());
+        self.listing = Some(listing).filter(|_| !last);
+        self.send(dir, state, contents, tree)
     }
 
     /// The number of the directory that the lister visits next.
@@ -250,7 +271,8 @@ impl Streamer<'_> {
             None => {}
             Some(Message::FileListChunkAck(ack)) => self.take_decisions(ack)?,
             Some(Message::SessionEnd(counters)) => {
-                if self.lister.is_some() || !self.sent.is_empty() || !self.outgoing.is_idle() {
+                let lists = self.lister.is_some() || self.listing.is_some();
+                if lists || !self.sent.is_empty() || !self.outgoing.is_idle() {
                     return Err(Error::Stream("the receiver ends before all is sent".into()));
                 }
                 return Ok(Some(counters));
