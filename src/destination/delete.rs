@@ -227,6 +227,6 @@ fn is_no_dir(error: &io::Error) -> bool {
 }
 
 /// The path of `name` in `dir`.
-pub(super) fn child(dir: &Path, name: &OsStr) -> PathBuf {
+pub fn child(dir: &Path, name: &OsStr) -> PathBuf {
     if dir == Path::new(".") { PathBuf::from(OsString::from(name)) } else { dir.join(name) }
 }

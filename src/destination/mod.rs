@@ -25,6 +25,7 @@ use crate::tree::metadata::{self, Keep};
 use crate::tree::owners;
 use crate::tree::place::{is_partial_name, partial_name};
 
+pub mod ahead;
 mod attributes;
 pub mod delete;
 pub mod draft;
@@ -35,6 +36,7 @@ mod remove;
 #[cfg(test)]
 mod tests;
 
+use ahead::{Ahead, Found};
 use attributes::WORKING_DIR_MODE;
 use links::Leader;
 use remove::Tell;
@@ -115,6 +117,9 @@ pub struct Destination {
     cleared: Vec<Deleted>,
     /// Entries of the list that are named like what `--partial` keeps: they are files like any other.
     listed_partials: HashSet<PathBuf>,
+    /// What was found in the directory that is being decided about, before its list was here.
+    found: Option<Found>,
+    ahead: Ahead,
 }
 
 impl Destination {
@@ -161,6 +166,8 @@ impl Destination {
             limited: 0,
             cleared: Vec::new(),
             listed_partials: outline.partials,
+            found: None,
+            ahead: Ahead::default(),
         };
         if !outline.is_complete {
             destination.source_is_incomplete();
@@ -317,11 +324,14 @@ impl Destination {
     }
 
     /// What stands at `place`; a directory that is not there has nothing in it.
-    fn existing(&self, place: &Path) -> io::Result<Option<Entry>> {
+    fn existing(&mut self, place: &Path) -> io::Result<Option<Entry>> {
         let Some(tree) = &self.tree else { return Ok(None) };
         if self.empty.contains(parent(place)) {
             // That the root was made by us just now only its decision shows: it is new.
             return Ok(None);
+        }
+        if let Some(found) = self.found.as_mut().and_then(|found| found.take(place.file_name()?)) {
+            return Ok(Some(found));
         }
         let found = tree.lstat(place)?;
         let before = self.before.get(place).filter(|_| found.as_ref().is_some_and(Entry::is_dir));

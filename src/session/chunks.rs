@@ -15,6 +15,7 @@ use std::time::Instant;
 use super::Session;
 use super::arrivals::{Arrivals, Wanted};
 use super::receiver::Teller;
+use crate::destination::delete::child;
 use crate::destination::{Destination, Outline};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -142,6 +143,9 @@ impl Receiver<'_> {
         let places = contents.own.iter().len() + contents.entries.len();
         self.arrivals.session.monitor.progress.found(places as u64, bytes);
         contents.entries.iter().for_each(|entry| self.arrivals.destination.note_listed(entry));
+        if state.first {
+            dir.found = self.arrivals.destination.found_in(chunk.dir, &dir.path);
+        }
         self.delete(&mut dir, &contents, state)?;
         self.decide(chunk, &mut dir, contents)?;
         if !state.last {
@@ -191,7 +195,11 @@ impl Receiver<'_> {
         self.next_index = first.checked_add(count).ok_or_else(too_many)?;
         let (mut decisions, mut signed) = (Vec::new(), Vec::new());
         for (place, entry) in (0u32..).zip(own.into_iter().chain(entries)) {
-            let decision = self.arrivals.destination.prepare(&entry);
+            let destination = &mut self.arrivals.destination;
+            let decision = match entry.is_dir() {
+                true => destination.prepare(&entry),
+                false => destination.prepare_with(&entry, &mut dir.found),
+            };
             if decision != Decision::SKIP {
                 decisions.push((place, decision));
             }
@@ -202,6 +210,8 @@ impl Receiver<'_> {
                 dir.own = Some((own, decision));
             }
         }
+        let paths = dirs.iter().map(|name| child(&dir.path, name));
+        self.arrivals.destination.look_ahead(&dir.path, self.dirs.next_numbers().zip(paths));
         self.dirs.announce(chunk.dir, dirs, &mut self.held)?;
         let mut teller = Teller::new(self.arrivals.session);
         self.arrivals.destination.take_cleared().into_iter().for_each(|deleted| teller.tell(deleted));

@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::order::Order;
+use crate::destination::ahead::Found;
 use crate::destination::extra::Extra;
 use crate::error::{Error, Result};
 use crate::plan::Decision;
@@ -79,6 +80,8 @@ pub(super) struct Coming {
     pub(super) own: Option<(Entry, Decision)>,
     /// What we have there that has not been listed.
     pub(super) extra: Option<Extra>,
+    /// What was found there before it was listed.
+    pub(super) found: Option<Found>,
     order: Order,
 }
 
@@ -127,7 +130,7 @@ impl Dirs {
             Stage::Coming(coming) if !state.first => Ok(coming),
             Stage::Announced if state.first => {
                 let path = self.path(number);
-                Ok(Box::new(Coming { path, own: None, extra: None, order: Order::default() }))
+                Ok(Box::new(Coming { path, own: None, extra: None, found: None, order: Order::default() }))
             }
             _ => Err(out_of_order()),
         }
@@ -154,6 +157,11 @@ impl Dirs {
         if let Some(dir) = self.dirs.get_mut(&number) {
             dir.stage = Stage::Listed(own.map(Box::new));
         }
+    }
+
+    /// The numbers of the directories that are announced next.
+    pub(super) fn next_numbers(&self) -> impl Iterator<Item = u32> + use<> {
+        self.announced.saturating_add(1)..u32::MAX
     }
 
     /// Numbers the directories in a directory.

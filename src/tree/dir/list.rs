@@ -55,9 +55,14 @@ impl Listing {
     /// Reads the directory open at `directory`, whose read position must be at its start, and sorts it. After an error
     /// what was read so far is there.
     pub(in crate::tree) fn read(&mut self, directory: BorrowedFd<'_>) -> io::Result<()> {
+        self.read_some(directory, usize::MAX)
+    }
+
+    /// Like [`Listing::read`], and stops soon after `most` names.
+    pub(super) fn read_some(&mut self, directory: BorrowedFd<'_>, most: usize) -> io::Result<()> {
         self.names.clear();
         self.items.clear();
-        let result = self.fill(directory);
+        let result = self.fill(directory, most);
         let names = &self.names;
         self.items.sort_unstable_by(|a, b| bytes(names, a).cmp(bytes(names, b)));
         // A directory that changes while it is read may tell a name twice, over a network above all.
@@ -105,14 +110,16 @@ impl Listing {
     }
 
     #[cfg(target_os = "linux")]
-    fn fill(&mut self, directory: BorrowedFd<'_>) -> io::Result<()> {
+    fn fill(&mut self, directory: BorrowedFd<'_>, most: usize) -> io::Result<()> {
         /// Most directories fit one call, and the largest take one call for a thousand names.
         const BUFFER: usize = 64 * 1024;
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.reserve_exact(BUFFER);
         let mut raw = rustix::fs::RawDir::new(directory, buffer.spare_capacity_mut());
         let mut result = Ok(());
-        while let Some(entry) = raw.next() {
+        while self.items.len() <= most
+            && let Some(entry) = raw.next()
+        {
             match entry {
                 Ok(entry) => self.push(entry.file_name(), entry.file_type()),
                 Err(error) => {
@@ -126,9 +133,11 @@ impl Listing {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn fill(&mut self, directory: BorrowedFd<'_>) -> io::Result<()> {
+    fn fill(&mut self, directory: BorrowedFd<'_>, most: usize) -> io::Result<()> {
         let mut reader = rustix::fs::Dir::read_from(directory)?;
-        while let Some(entry) = reader.read() {
+        while self.items.len() <= most
+            && let Some(entry) = reader.read()
+        {
             let entry = entry?;
             self.push(entry.file_name(), entry.file_type());
         }

@@ -11,6 +11,7 @@ mod beneath;
 mod chain;
 mod handles;
 mod list;
+mod look;
 mod path;
 mod remove;
 mod replace;
@@ -31,6 +32,7 @@ use rustix::io::Errno;
 pub(in crate::tree) use beneath::{open_for_listing, search_flags};
 pub(in crate::tree) use chain::Chain;
 pub use list::{DirItem, FileType, Listing};
+pub use look::Looked;
 
 use super::entry::{Entry, Kind};
 use super::paths::Paths;

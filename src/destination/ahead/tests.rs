@@ -1,0 +1,116 @@
+//! What is found ahead of its time is what a look would find, or nothing.
+
+use std::fs;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::tree::entry::Kind;
+
+fn write(path: &Path, contents: &str) {
+    fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+    fs::write(path, contents).expect("a file");
+}
+
+fn place(files: &[&str]) -> (TempDir, Tree) {
+    let dir = TempDir::new().expect("a temporary directory");
+    files.iter().for_each(|file| write(&dir.path().join(file), file));
+    let tree = Tree::open(dir.path()).expect("it is there");
+    (dir, tree)
+}
+
+#[test]
+fn what_was_there_saves_a_look_and_anything_else_says_nothing() {
+    let (dir, tree) = place(&["d/a", "d/b", "d/sub/x", "d/twin", "d/z"]);
+    fs::hard_link(dir.path().join("d/twin"), dir.path().join("d/name")).expect("a link");
+    std::os::unix::fs::symlink("to", dir.path().join("d/link")).expect("a link");
+    let looked = tree.look(Path::new("d"), 100).expect("a directory");
+    let mut found = Found { looked, next: 0 };
+    let mut asked = |name: &str| found.take(OsStr::new(name)).map(|entry| entry.kind);
+    assert_eq!(asked("a"), Some(Kind::File { size: 3 }));
+    assert_eq!(asked("aa"), None);
+    assert_eq!(asked("b"), Some(Kind::File { size: 3 }));
+    assert_eq!(asked("b"), None, "once");
+    assert_eq!(asked("link"), Some(Kind::Symlink { target: Path::new("to").into() }));
+    assert_eq!(asked("name"), None, "what is done to it by its other name shows here too");
+    assert_eq!(asked("sub"), None, "a directory");
+    assert_eq!(asked("twin"), None);
+    assert_eq!(asked("z"), Some(Kind::File { size: 3 }));
+    assert_eq!(asked("zz"), None);
+}
+
+#[test]
+fn a_directory_that_has_changed_is_known() {
+    let (dir, tree) = place(&["d/a", "d/b"]);
+    let changes: [fn(&Path); 4] = [
+        |dir| write(&dir.join("d/c"), ""),
+        |dir| fs::remove_file(dir.join("d/a")).expect("it is there"),
+        |dir| {
+            fs::rename(dir.join("d"), dir.join("e")).expect("it is there");
+            write(&dir.join("d/b"), "other");
+        },
+        |dir| {
+            fs::rename(dir.join("d"), dir.join("f")).expect("it is there");
+            std::os::unix::fs::symlink("f", dir.join("d")).expect("nothing is there");
+        },
+    ];
+    for change in changes {
+        let looked = tree.look(Path::new("d"), 100).expect("a directory");
+        assert!(tree.is_as_looked(Path::new("d"), &looked));
+        // Longer than a tick of the clock that the file system takes its times from.
+        std::thread::sleep(Duration::from_millis(50));
+        change(dir.path());
+        assert!(!tree.is_as_looked(Path::new("d"), &looked));
+    }
+}
+
+#[test]
+fn a_directory_of_more_than_may_be_held_is_not_looked_at() {
+    let (_dir, tree) = place(&["d/a", "d/b", "d/c"]);
+    assert_eq!(tree.look(Path::new("d"), 3).expect("no more than that").len(), 3);
+    assert!(tree.look(Path::new("d"), 2).is_err());
+}
+
+#[test]
+fn so_much_is_looked_at_ahead_and_no_more_and_each_is_what_it_is() {
+    let names: Vec<String> = (0..3 * AHEAD).map(|number| format!("d{number}/f{number}")).collect();
+    let (_dir, tree) = place(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut ahead = Ahead::default();
+    // Every fourth is not there.
+    let there = |number: u32| !number.is_multiple_of(4);
+    let path = |number: u32| PathBuf::from(format!("{}{number}", if there(number) { "d" } else { "none" }));
+    ahead.announce(&tree, (0..3 * AHEAD as u32).map(|number| (number, path(number))).collect());
+    let mut hits = 0;
+    while ahead.shared.lock().found.is_empty() {
+        std::thread::yield_now();
+    }
+    for number in 0..3 * AHEAD as u32 {
+        // Some are left alone for long enough, others are taken before anybody has looked.
+        if number.is_multiple_of(16) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(ahead.shared.lock().found.len() < AHEAD + THREADS);
+        let Some(mut found) = ahead.take(number) else { continue };
+        assert!(there(number));
+        assert!(found.take(OsStr::new(&format!("f{number}"))).is_some(), "{number}");
+        hits += 1;
+    }
+    assert!(hits > 0);
+    let state = ahead.shared.lock();
+    assert_eq!((state.found.len(), state.entries, state.busy.len()), (0, 0, 0));
+}
+
+#[test]
+fn what_is_announced_last_is_looked_at_first() {
+    let (_dir, tree) = place(&["a/f", "b/f", "a/sub/f"]);
+    let mut ahead = Ahead { threads: THREADS, shared: Arc::default() };
+    let dirs = |dirs: &[(u32, &str)]| dirs.iter().map(|(number, path)| (*number, PathBuf::from(path))).collect();
+    ahead.announce(&tree, dirs(&[(1, "a"), (2, "b")]));
+    assert!(ahead.take(1).is_none(), "nobody looks here");
+    ahead.announce(&tree, dirs(&[(3, "a/sub")]));
+    let waiting: Vec<u32> = ahead.shared.lock().waiting.iter().flatten().map(|(number, _)| *number).collect();
+    assert_eq!(waiting, [2, 3]);
+    assert!(ahead.take(3).is_none() && ahead.take(2).is_none());
+    assert!(ahead.shared.lock().waiting.iter().all(VecDeque::is_empty));
+}
