@@ -58,6 +58,14 @@ sync_test!(a_late_deletion_comes_after_the_contents_and_an_early_one_before_them
     }
 });
 
+sync_test!(delete_before_makes_room_everywhere_before_anything_comes, |sandbox| {
+    start(sandbox, &source(), &extra());
+    let lines = sandbox.sync(&["-aHi", "--delete-before"]).ok().lines();
+    let last = lines.iter().rposition(|line| line.starts_with("*deleting")).expect("deletions");
+    let first = lines.iter().position(|line| !line.starts_with("*deleting")).expect("contents");
+    assert!(last < first, "{lines:?}");
+});
+
 /// Names of some two hundred bytes, so that a few of them fill a chunk of the list.
 fn long(name: &str) -> String {
     format!("{name}{}", "-".repeat(200))

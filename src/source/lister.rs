@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{absolute, digest, mention_skipped, report_unlisted, scan_options, split};
 use crate::events::Monitor;
 use crate::filter::{Filter, Side, Verdict};
-use crate::options::Options;
+use crate::options::{DeleteTime, Options};
 use crate::protocol::{chunk, codec};
 use crate::tree::dir::Tree;
 use crate::tree::entry::Entry;
@@ -97,7 +97,8 @@ impl Lister {
         seed: u64,
         monitor: &Arc<Monitor>,
     ) -> Option<Lister> {
-        if !options.recursive {
+        // Who deletes before anything else has to know of all there is.
+        if !options.recursive || options.delete == Some(DeleteTime::Before) {
             return None;
         }
         let mut roots: BTreeMap<OsString, (Arc<Tree>, PathBuf)> = BTreeMap::new();
