@@ -72,7 +72,7 @@ fn draw(panel: &Panel, area: &Area, what: &Subject, curves: &[Curve], environmen
         .caption(caption.replace(" ,", ","), style(13, &INK, HPos::Left))
         .x_label_area_size(34)
         .y_label_area_size(48)
-        .build_cartesian_2d(around(all().map(|at| at.0)).log_scale(), around(all().map(|at| at.1)).log_scale())
+        .build_cartesian_2d(decades(all().map(|at| at.0)).log_scale(), decades(all().map(|at| at.1)).log_scale())
         .map_err(broken)?;
     chart
         .configure_mesh()
@@ -96,10 +96,14 @@ fn draw(panel: &Panel, area: &Area, what: &Subject, curves: &[Curve], environmen
     Ok(())
 }
 
-/// From below the least value to above the greatest; something to draw an axis by where there is none.
-fn around(values: impl Iterator<Item = f64>) -> Range<f64> {
+/// The whole decades that the values lie in: only those have figures at their axis. One of them where there is no value.
+fn decades(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (low, high) = values.fold((f64::INFINITY, 0.0), |(low, high), v| (f64::min(low, v), f64::max(high, v)));
-    if low.is_finite() && low > 0.0 { low / 1.5..high * 1.5 } else { 1.0..10.0 }
+    if !low.is_finite() || low <= 0.0 {
+        return 1.0..10.0;
+    }
+    let (below, above) = (10f64.powf(low.log10().floor()), 10f64.powf(high.log10().ceil()));
+    below..above.max(below * 10.0)
 }
 
 #[cfg(test)]
@@ -107,8 +111,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_axis_has_room_around_its_values_and_stands_without_any() {
-        assert_eq!(around([3.0, 30.0].into_iter()), 2.0..45.0);
-        assert_eq!(around(std::iter::empty()), 1.0..10.0);
+    fn an_axis_spans_whole_decades_and_stands_without_a_value() {
+        assert_eq!(decades([3.0, 30.0].into_iter()), 1.0..100.0);
+        assert_eq!(decades([1000.0, 1000.0].into_iter()), 1000.0..10_000.0);
+        assert_eq!(decades([0.2].into_iter()), 0.1..1.0);
+        assert_eq!(decades(std::iter::empty()), 1.0..10.0);
     }
 }
