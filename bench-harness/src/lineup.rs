@@ -77,11 +77,14 @@ fn sets(root: &Path, mode: &Mode, subjects: Vec<Subject>, counting: bool) -> Res
         all.push(Made { set, plain, twin });
     }
     let fullest = all.iter().max_by_key(|made| made.set.ids.len()).map(|made| show(&made.plain));
+    let stand_in = subjects.iter().find(|s| s.for_phase.is_some()).cloned();
     let mut lined_up = Vec::new();
     for subject in subjects {
         match subject.role {
             _ if subject.program != SY => lined_up.push(subject),
-            Role::Contender => lined_up.extend(all.iter().map(|made| contender(&subject, made))),
+            Role::Contender if subject.for_phase.is_none() => {
+                lined_up.extend(all.iter().map(|made| contender(&subject, made, stand_in.as_ref())));
+            }
             _ => lined_up.push(with_program(subject, fullest.as_deref().unwrap_or(SY))),
         }
     }
@@ -103,16 +106,21 @@ fn made(root: &Path, set: &Set, counting: bool) -> Result<PathBuf> {
     Ok(sy.path)
 }
 
-fn contender(subject: &Subject, made: &Made) -> Subject {
+fn contender(subject: &Subject, made: &Made, stand_in: Option<&Subject>) -> Subject {
     let Made { set, plain, twin } = made;
     let features = if set.features.is_empty() { "none".into() } else { set.features.join(",") };
-    Subject {
+    let build = |of: &Subject| Subject {
         name: set.name.clone(),
-        features: Some(features),
+        features: Some(features.clone()),
         program: show(plain),
-        counting_program: twin.as_deref().map(show),
         phases: Some(set.ids.clone()),
-        ..subject.clone()
+        ..of.clone()
+    };
+    let stand_in = stand_in.filter(|s| s.for_phase.as_ref().is_some_and(|phase| set.ids.contains(phase)));
+    Subject {
+        counting_program: twin.as_deref().map(show),
+        stand_in: stand_in.map(|of| Box::new(build(of))),
+        ..build(subject)
     }
 }
 
@@ -122,14 +130,21 @@ fn show(path: &Path) -> String {
 }
 
 /// Who has a part in a scenario. One that isolates a phase is there to compare two builds, so in a run with `--phases` only
-/// they take part in it, the two extremes, and the reference.
+/// they take part in it, the two extremes, and the reference; and where the phase is one that has to be asked for, a build
+/// that has it is run with the command that asks.
 pub fn cast<'a>(scenario: &Scenario, subjects: &'a [Subject]) -> Vec<&'a Subject> {
     let builds = builds(subjects);
-    let (Some(phase), false) = (&scenario.phase, builds.is_empty()) else { return subjects.iter().collect() };
+    let (Some(phase), false) = (&scenario.phase, builds.is_empty()) else {
+        return subjects.iter().filter(|s| !s.by_name || scenario.also.contains(&s.name)).collect();
+    };
     let pairs = [phases::pair(&builds, phase), phases::extremes(&builds)];
     let of_pairs = |name: &str| pairs.iter().flatten().any(|pair| pair.base.name == name || pair.with.name == name);
     let has_part = |s: &&Subject| s.role == Role::Reference || (s.phases.is_some() && of_pairs(&s.name));
-    subjects.iter().filter(has_part).collect()
+    let as_asked = |s: &'a Subject| match &s.stand_in {
+        Some(stand_in) if stand_in.for_phase.as_ref() == Some(phase) => stand_in,
+        _ => s,
+    };
+    subjects.iter().filter(has_part).map(as_asked).collect()
 }
 
 /// The builds among the subjects.
@@ -146,7 +161,11 @@ mod tests {
     fn subjects(mode: Mode) -> Vec<Subject> {
         let sets = phases::sets(&mode, &phases()).unwrap();
         let template = Subject { role: Role::Contender, program: SY.into(), ..named("sy") };
-        let of = |set| contender(&template, &Made { set, plain: "/plain".into(), twin: Some("/twin".into()) });
+        let stand_in = Subject { for_phase: Some("2.1".into()), by_name: true, ..template.clone() };
+        let stand_in = Some(Subject { push: vec!["{program}".into(), "--warm".into()], ..stand_in });
+        let of = |set| {
+            contender(&template, &Made { set, plain: "/plain".into(), twin: Some("/twin".into()) }, stand_in.as_ref())
+        };
         let mut all: Vec<Subject> = sets.into_iter().map(of).collect();
         all.extend([Subject { role: Role::Reference, ..named("rsync") }, named("tar-ssh")]);
         all
@@ -173,6 +192,31 @@ mod tests {
         assert_eq!(names(&cast(&scenario, &all)), ["sy[none]", "sy[1.1]", "sy[..1.2]", "sy[all]", "rsync"]);
         let without = subjects(Mode::Without);
         assert_eq!(names(&cast(&scenario, &without)), ["sy[all]", "sy[-1.2]", "rsync"]);
+    }
+
+    #[test]
+    fn a_build_is_run_as_its_phase_has_to_be_asked_for_in_that_phases_scenario_alone() {
+        let mut scenario = crate::scenario::tests::tiny();
+        let all = subjects(Mode::Cumulative);
+        let warm = |scenario: &Scenario| {
+            let cast = cast(scenario, &all);
+            cast.iter().filter(|s| s.push.len() == 2).map(|s| s.name.clone()).collect::<Vec<_>>()
+        };
+        assert!(warm(&scenario).is_empty());
+        scenario.phase = Some("1.2".into());
+        assert!(warm(&scenario).is_empty());
+        scenario.phase = Some("2.1".into());
+        assert_eq!(warm(&scenario), ["sy[all]"]);
+        assert_eq!(names(&cast(&scenario, &all)), ["sy[none]", "sy[..1.2]", "sy[all]", "rsync"]);
+    }
+
+    #[test]
+    fn who_takes_part_by_name_does_so_where_the_scenario_names_it() {
+        let mut scenario = crate::scenario::tests::tiny();
+        let all = [named("sy"), Subject { by_name: true, ..named("sy-warm") }];
+        assert_eq!(names(&cast(&scenario, &all)), ["sy"]);
+        scenario.also = vec!["sy-warm".into()];
+        assert_eq!(names(&cast(&scenario, &all)), ["sy", "sy-warm"]);
     }
 
     #[test]

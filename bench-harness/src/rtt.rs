@@ -34,7 +34,7 @@ impl Family<'_> {
     /// The name of its picture.
     pub fn file(&self) -> String {
         let rate = self.mbit.map_or(String::new(), |mbit| format!("-{mbit}mbit"));
-        format!("rtt-{}{rate}.svg", self.scenario)
+        format!("rtt-{}{rate}.svg", self.scenario.replace('/', "-"))
     }
 }
 
@@ -119,6 +119,12 @@ pub mod tests {
         let delays = |family: &Family| family.panels[0].points.iter().map(|(rtt, _)| *rtt).collect::<Vec<_>>();
         assert_eq!((delays(&families[0]), delays(&families[1])), (vec![0.0, 50.0, 100.0], vec![20.0, 40.0]));
         assert_eq!((families[0].panels.len(), families[0].panels[0].operation), (1, Operation::Initial));
+    }
+
+    #[test]
+    fn a_scenario_in_a_directory_is_a_picture_in_none() {
+        let family = Family { scenario: "repeated/library", mbit: Some(10.0), panels: Vec::new() };
+        assert_eq!(family.file(), "rtt-repeated-library-10mbit.svg");
     }
 
     #[test]

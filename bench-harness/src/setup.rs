@@ -73,8 +73,7 @@ pub struct Ready {
 pub fn choose(root: &Path, selection: &Selection) -> Result<(Vec<Scenario>, Vec<Subject>)> {
     let dir = root.join("scenarios");
     let (all, subjects) = (scenario::load_all(&dir)?, subject::load(&dir)?);
-    let groups = [scenario::OPT, scenario::SCALE];
-    known("scenario", &selection.scenarios, all.iter().map(|s| s.name.as_str()).chain(groups))?;
+    known("scenario", &selection.scenarios, all.iter().map(|s| s.name.as_str()).chain(scenario::GROUPS))?;
     known("peer", &selection.peers, subjects.iter().map(|s| s.name.as_str()))?;
     let wanted = |list: &[String], name: &str| list.is_empty() || list.iter().any(|n| n == name);
     let phases = !selection.phases.is_empty();
@@ -91,7 +90,12 @@ pub fn choose(root: &Path, selection: &Selection) -> Result<(Vec<Scenario>, Vec<
     if selection.quick {
         scenarios = scenarios.into_iter().map(Scenario::quick).collect();
     }
+    let has_part = |s: &Subject| {
+        let of_phase = |scenario: &Scenario| scenario.phase.is_some() && scenario.phase == s.for_phase;
+        !s.by_name || scenarios.iter().any(|scenario| scenario.also.contains(&s.name) || of_phase(scenario))
+    };
     let keep = |s: &Subject| match s.role {
+        _ if !has_part(s) => false,
         Role::Contender => true,
         // So few rounds allow no verdict, with or without a measure of the noise.
         Role::Control if selection.quick => false,
@@ -99,7 +103,8 @@ pub fn choose(root: &Path, selection: &Selection) -> Result<(Vec<Scenario>, Vec<
         Role::Peer | Role::Floor if phases && selection.peers.is_empty() => false,
         _ => wanted(&selection.peers, &s.name),
     };
-    Ok((scenarios, subjects.into_iter().filter(keep).collect()))
+    let subjects = subjects.into_iter().filter(keep).collect();
+    Ok((scenarios, subjects))
 }
 
 fn known<'a>(what: &str, asked: &[String], all: impl Iterator<Item = &'a str>) -> Result<()> {
@@ -407,6 +412,16 @@ mod tests {
         assert_eq!(choose(&root, &selection(&["scale/1000"], &[])).unwrap().0.len(), 1);
         let (unasked, _) = choose(&root, &selection(&[], &[])).unwrap();
         assert!(unasked.iter().all(|s| !s.name.contains('/') && s.name != "first_byte"));
+    }
+
+    #[test]
+    fn who_takes_part_by_name_is_there_only_with_a_scenario_that_names_it() {
+        let root = crate::workspace::root().unwrap();
+        let names =
+            |selection: &Selection| choose(&root, selection).unwrap().1.into_iter().map(|s| s.name).collect::<Vec<_>>();
+        assert!(names(&selection(&[], &[])).iter().all(|name| name != "sy-warm" && name != "rsync-mux"));
+        assert_eq!(names(&selection(&["repeated"], &["rsync"])), ["sy", "sy-warm", "rsync"]);
+        assert_eq!(names(&selection(&["repeated"], &["rsync-mux"])), ["sy", "sy-warm", "rsync-mux"]);
     }
 
     #[test]

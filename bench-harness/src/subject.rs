@@ -77,6 +77,18 @@ pub struct Subject {
     /// The operations that it can do.
     #[serde(default = "all_operations")]
     pub operations: Vec<Operation>,
+    /// Whether it takes part only in scenarios that name it.
+    #[serde(default)]
+    pub by_name: bool,
+    /// The phase whose own scenario runs builds that have it with the commands of this subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_phase: Option<String>,
+    /// What its commands find in their environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// What runs for it while a cell is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
     /// The command on one host.
     #[serde(default)]
     pub local: Vec<String>,
@@ -92,6 +104,22 @@ pub struct Subject {
     /// Of such a build: the same one with every allocation counted, for the untimed pass.
     #[serde(skip)]
     pub counting_program: Option<String>,
+    /// Of such a build: what it is in the scenario of the phase that this one is for.
+    #[serde(skip)]
+    pub stand_in: Option<Box<Subject>>,
+}
+
+/// A process that a subject needs beside its commands, and that outlives them: a connection, a daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keep {
+    /// What is started before the first round of a cell, and ended after the last. It must stay in the foreground.
+    pub command: Vec<String>,
+    /// What succeeds as long as it is there.
+    pub ready: Vec<String>,
+    /// What is run in the end, before it is ended: where it has left something at the other end.
+    #[serde(default)]
+    pub close: Vec<String>,
 }
 
 fn yes() -> bool {
@@ -125,10 +153,30 @@ impl Subject {
     /// # Errors
     /// When the template uses a word that there is not.
     pub fn command(&self, direction: Direction, words: &Words) -> Result<Vec<String>> {
-        self.template(direction)
-            .iter()
-            .map(|arg| fill(arg, words).with_context(|| format!("subject {}", self.name)))
-            .collect()
+        self.filled(self.template(direction), words)
+    }
+
+    /// A command of its own with every word filled in.
+    ///
+    /// # Errors
+    /// When it uses a word that there is not.
+    pub fn filled(&self, template: &[String], words: &Words) -> Result<Vec<String>> {
+        template.iter().map(|arg| fill(arg, words).with_context(|| format!("subject {}", self.name))).collect()
+    }
+
+    /// Its variables, as they are for `env`.
+    ///
+    /// # Errors
+    /// When one uses a word that there is not.
+    pub fn variables(&self, words: &Words) -> Result<Vec<(String, String)>> {
+        let one = |(name, value): (&String, &String)| Ok((name.clone(), fill(value, words)?));
+        self.env.iter().map(one).collect::<Result<_>>().with_context(|| format!("subject {}", self.name))
+    }
+
+    /// Whether its remote command stands behind the measuring wrapper. What a process does that was there before cannot be
+    /// told of one sync.
+    pub fn is_wrapped(&self, direction: Direction) -> bool {
+        self.template(direction).iter().any(|arg| arg.contains("{remote}"))
     }
 }
 
@@ -217,7 +265,10 @@ pub mod tests {
     #[test]
     fn shipped_subjects_have_the_roles_that_the_report_needs() {
         let names: Vec<String> = shipped().into_iter().map(|s| s.name).collect();
-        assert_eq!(names, ["sy", "rsync", "rsync-aa", "rsync-z", "ssh-true", "tar-ssh", "cp-a"]);
+        assert_eq!(
+            names,
+            ["sy", "sy-warm", "rsync", "rsync-aa", "rsync-z", "rsync-mux", "ssh-true", "tar-ssh", "cp-a"]
+        );
     }
 
     #[test]
@@ -244,6 +295,16 @@ pub mod tests {
     }
 
     #[test]
+    fn who_keeps_a_process_takes_part_only_where_it_is_named_and_only_over_ssh() {
+        for subject in shipped().iter().filter(|s| s.keep.is_some()) {
+            assert!(subject.by_name && subject.local.is_empty(), "{}", subject.name);
+        }
+        let all = shipped();
+        let wrapped = |name: &str| all.iter().find(|s| s.name == name).unwrap().is_wrapped(Direction::Push);
+        assert_eq!([wrapped("sy"), wrapped("rsync-mux"), wrapped("sy-warm")], [true, true, false]);
+    }
+
+    #[test]
     fn words_are_filled_in_and_unknown_ones_refused() {
         let words = Words::from([("src", "/a".to_owned()), ("host", "h".to_owned())]);
         assert_eq!(fill("{host}:{src}/", &words).unwrap(), "h:/a/");
@@ -254,13 +315,20 @@ pub mod tests {
     #[test]
     fn every_shipped_template_uses_known_words_only() {
         let words = |names: &[&'static str]| names.iter().map(|n| (*n, n.to_string())).collect::<Words>();
-        let local = words(&["program", "counters", "src", "dst"]);
-        let mut far = words(&["rsh", "host", "remote", "remote_program"]);
+        let local = words(&["program", "counters", "src", "dst", "state"]);
+        let mut far = words(&["rsh", "rsh_shared", "host", "remote", "remote_program"]);
         far.extend(local.clone());
         for subject in shipped() {
+            let mut far = far.clone();
             subject.command(Direction::Local, &local).unwrap();
             subject.command(Direction::Push, &far).unwrap();
             subject.command(Direction::Pull, &far).unwrap();
+            subject.variables(&local).unwrap();
+            // These are no syncs: there is no tree and no wrapper.
+            far.retain(|word, _| !["counters", "src", "dst", "remote"].contains(word));
+            for command in subject.keep.iter().flat_map(|keep| [&keep.command, &keep.ready, &keep.close]) {
+                subject.filled(command, &far).unwrap();
+            }
         }
     }
 }

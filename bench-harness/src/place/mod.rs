@@ -119,4 +119,6 @@ pub mod layout {
     pub const DST: &str = "dst";
     /// What commands wrote: results, counters, output.
     pub const OUT: &str = "out";
+    /// What is kept for a subject while a cell is measured: sockets. Short, because a socket's path has to be.
+    pub const STATE: &str = "state";
 }

@@ -74,6 +74,9 @@ pub struct Sample {
     pub frames: Option<u64>,
     /// Times the session had to wait for the other end.
     pub round_trips: Option<u64>,
+    /// Seconds until the link was open, as sy tells.
+    #[serde(default)]
+    pub connect_s: Option<f64>,
     /// Seconds from the moment that the link was open to the end, as sy tells.
     pub session_s: Option<f64>,
     /// Seconds of the local end's scan.

@@ -15,6 +15,8 @@ pub struct Counted {
     pub frames: Option<u64>,
     /// Round trips waited for.
     pub round_trips: Option<u64>,
+    /// Seconds until the link was open.
+    pub connect_s: Option<f64>,
     /// Seconds from the open link to the end.
     pub session_s: Option<f64>,
     /// What the local end tells of itself.
@@ -61,6 +63,7 @@ fn of_sy(text: &str) -> Counted {
         wire_in: get("wire_in"),
         frames: get("frames_out").zip(get("frames_in")).map(|(out, back)| out + back),
         round_trips: get("round_trips"),
+        connect_s: stats["stages_s"]["connect"].as_f64(),
         session_s: stats["stages_s"]["total"].as_f64().zip(stats["stages_s"]["connect"].as_f64()).map(|(t, c)| t - c),
         near: end(&stats),
         far: end(&stats["peer"]),
@@ -119,7 +122,7 @@ mod tests {
         let text = r#"{"stages_s":{"connect":0.25,"total":1.0,"scan":0.5,"transfer":0.125},"heap":null,
             "peer":{"stages_s":{"scan":0.0},"heap":{"allocations":3,"bytes":40,"peak_bytes":5,"list_bytes":4}}}"#;
         let counted = read(Counters::Sy, text, "");
-        assert_eq!(counted.session_s, Some(0.75));
+        assert_eq!((counted.connect_s, counted.session_s), (Some(0.25), Some(0.75)));
         assert_eq!(counted.near, End { scan_s: Some(0.5), transfer_s: Some(0.125), ..End::default() });
         let heap = End { allocations: Some(3), heap_bytes: Some(40), heap_peak_bytes: Some(5), ..End::default() };
         assert_eq!(counted.far, End { scan_s: Some(0.0), heap_list_bytes: Some(4), ..heap });

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -57,6 +57,12 @@ impl Job<'_> {
     }
 }
 
+/// A command line and what it finds in its environment.
+struct Invocation {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
 /// The names of the files that commands write.
 const NEAR: &str = "near.json";
 const COUNTERS: &str = "counters.json";
@@ -97,6 +103,7 @@ impl Lab {
         interrupt::check()?;
         let far = match job.direction {
             Direction::Local => None,
+            _ if !job.subject.is_wrapped(job.direction) => None,
             _ => usage(self.ends(transport, job.direction).far(), &far_name)?,
         };
         let outcome = self.outcome(transport, job, near.as_ref())?;
@@ -118,36 +125,49 @@ impl Lab {
         Ends { near: &mut self.near, far, direction }
     }
 
-    /// The subject's command line with every word filled in.
-    fn command(&mut self, transport: &mut Transport, job: &Job, far_name: &str) -> Result<Vec<String>> {
+    /// Where what is kept for a subject has its sockets.
+    pub fn state(&self, subject: &Subject) -> PathBuf {
+        self.near.dir().join(layout::STATE).join(&subject.name)
+    }
+
+    /// The words that any command of a subject can use.
+    pub fn words(&self, transport: &Transport, subject: &Subject, program: &str) -> Words<'static> {
+        let there = transport.far.as_ref().and_then(|far| far.programs.get(program)).map_or(program, String::as_str);
+        let mut words = Words::from([
+            ("state", show(&self.state(subject))),
+            ("remote_program", there.to_owned()),
+            ("program", program.to_owned()),
+        ]);
+        if let Some(far) = &transport.far {
+            words.insert("rsh", far.endpoint.rsh());
+            words.insert("rsh_shared", far.endpoint.rsh_shared());
+            words.insert("host", far.endpoint.host.clone());
+        }
+        words
+    }
+
+    /// The subject's command line with every word filled in, and its variables.
+    fn command(&mut self, transport: &mut Transport, job: &Job, far_name: &str) -> Result<Invocation> {
+        let counting = job.subject.counting_program.as_ref().filter(|_| job.pass == Pass::Counted);
+        let mut words = self.words(transport, job.subject, counting.unwrap_or(&job.subject.program));
         let mut ends = self.ends(transport, job.direction);
-        let src = ends.source().dir().join(job.operation.source().1);
         let dst = ends.destination().dir().join(layout::DST);
         let result = ends.far().dir().join(layout::OUT).join(far_name);
-        let counters = self.near.dir().join(layout::OUT).join(COUNTERS);
-        let counting = job.subject.counting_program.as_ref().filter(|_| job.pass == Pass::Counted);
-        let program = counting.unwrap_or(&job.subject.program).clone();
-        let there = transport.far.as_ref().and_then(|far| far.programs.get(&program)).unwrap_or(&program);
-        let mut words = Words::from([
-            ("src", show(&src)),
-            ("dst", show(&dst)),
-            ("counters", show(&counters)),
-            ("remote_program", there.clone()),
-            ("program", program),
-        ]);
+        words.insert("src", show(&ends.source().dir().join(job.operation.source().1)));
+        words.insert("dst", show(&dst));
+        words.insert("counters", show(&self.near.dir().join(layout::OUT).join(COUNTERS)));
         if let Some(far) = &transport.far {
             let watch = (job.pass == Pass::FirstByte && job.direction == Direction::Push).then_some(dst);
             let wrapper = Plan { result, watch, timeout_s: self.timeout_s, leash: false };
             let args: Vec<String> = wrapper.arguments().iter().map(|a| a.to_string_lossy().into_owned()).collect();
             words.insert("remote", format!("{} {}", far.own, args.join(" ")));
-            words.insert("rsh", far.endpoint.rsh());
-            words.insert("host", far.endpoint.host.clone());
         }
-        job.subject.command(job.direction, &words)
+        let (args, env) = (job.subject.command(job.direction, &words)?, job.subject.variables(&words)?);
+        Ok(Invocation { args, env })
     }
 
     /// Runs a command under the wrapper; none when the wrapper left no result.
-    fn run(&mut self, command: &[String], watch: bool) -> Result<Option<Usage>> {
+    fn run(&mut self, command: &Invocation, watch: bool) -> Result<Option<Usage>> {
         let out = self.near.dir().join(layout::OUT);
         let open = |name: &str| {
             let path = out.join(name);
@@ -162,13 +182,14 @@ impl Lab {
             leash: true,
         };
         let mut wrapper = Command::new(&self.own);
-        wrapper.args(plan.arguments()).args(command).process_group(0).env("LC_ALL", "C");
+        wrapper.args(plan.arguments()).args(&command.args).process_group(0).env("LC_ALL", "C");
         for (name, _) in std::env::vars_os() {
             // Such variables change what a bare `rsync -a` does.
             if ["RSYNC_", "SY_"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes())) {
                 wrapper.env_remove(name);
             }
         }
+        wrapper.envs(command.env.iter().map(|(name, value)| (name, value)));
         wrapper.stdin(Stdio::piped()).stdout(open(STDOUT)?).stderr(open(STDERR)?);
         let mut child = wrapper.spawn().context("cannot start the lab's wrapper")?;
         interrupt::hold(child.stdin.take());
@@ -251,6 +272,7 @@ fn fill_times(sample: &mut Sample, near: &Usage, far: Option<&Usage>, counted: &
     sample.remote_user_s = far.map(|u| u.user_s);
     sample.remote_sys_s = far.map(|u| u.sys_s);
     sample.remote_max_rss_kib = far.map(|u| u.max_rss_kib);
+    sample.connect_s = counted.connect_s;
     sample.session_s = counted.session_s;
     sample.scan_s = counted.near.scan_s;
     sample.transfer_s = counted.near.transfer_s;

@@ -2,6 +2,7 @@
 
 pub mod counters;
 pub mod execute;
+pub mod keep;
 pub mod schedule;
 pub mod session;
 

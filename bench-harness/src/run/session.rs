@@ -11,7 +11,7 @@ use crate::interrupt;
 use crate::lineup;
 use crate::place::{Place, Request, Response};
 use crate::progress::Progress;
-use crate::record::sample::{Pass, Sample};
+use crate::record::sample::{Pass, SCHEMA, Sample};
 use crate::scenario::{Direction, Operation, Scenario};
 use crate::stats;
 use crate::subject::Subject;
@@ -150,6 +150,18 @@ impl Course<'_> {
         let mut failures = vec![0; subjects.len()];
         let mut times: Vec<Vec<f64>> = vec![Vec::new(); subjects.len()];
         let (mut first, mut last_error) = (true, None);
+        let mut kept = Vec::new();
+        for (i, subject) in subjects.iter().enumerate() {
+            match lab.keep(transport, subject) {
+                Ok(found) => kept.extend(found.map(|kept| (i, kept))),
+                Err(error) => {
+                    interrupt::check()?;
+                    failures[i] = MAX_FAILURES;
+                    last_error = Some(format!("{}: {error:#}", subject.name));
+                    sink(error_row(cell, &transport.label, subject, &error))?;
+                }
+            }
+        }
         for round in self.rounds(cell) {
             for (position, i) in order(round.number, subjects.len()).into_iter().enumerate() {
                 let subject = subjects[i];
@@ -183,6 +195,12 @@ impl Course<'_> {
                 progress.done(1);
             }
         }
+        for (i, kept) in kept {
+            if let Err(error) = kept.finish() {
+                last_error = Some(format!("{}: {error:#}", subjects[i].name));
+                sink(error_row(cell, &transport.label, subjects[i], &error))?;
+            }
+        }
         progress.cell(&self.line(cell, &transport.label, &subjects, &times, last_error.as_deref()));
         Ok(last_error.is_some())
     }
@@ -208,6 +226,21 @@ impl Course<'_> {
             outcome.problems.push(format!("{}: a subject changed the source: {changed}", name(cell, &transport.label)));
         }
         Ok(())
+    }
+}
+
+/// A subject's row where it has not even been run, or not as what it is.
+fn error_row(cell: &Cell, transport: &str, subject: &Subject, error: &anyhow::Error) -> Sample {
+    Sample {
+        schema: SCHEMA,
+        scenario: cell.scenario.name.clone(),
+        operation: cell.operation,
+        transport: transport.to_owned(),
+        direction: cell.direction,
+        subject: subject.name.clone(),
+        pass: Pass::WarmUp,
+        outcome: format!("{error:#}"),
+        ..Sample::default()
     }
 }
 

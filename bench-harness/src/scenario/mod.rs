@@ -43,6 +43,9 @@ pub struct Scenario {
     /// Whether it is run only when it is named; those in a directory always are.
     #[serde(default)]
     pub by_name: bool,
+    /// The subjects that take part here beside those that do everywhere.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// The most timed rounds that it has, where a sync is too long for more.
     #[serde(default)]
     pub rounds: Option<u32>,
@@ -403,7 +406,10 @@ pub const OPT: &str = "opt";
 
 /// The directory of the scenarios that differ in their number of files and in nothing else.
 pub const SCALE: &str = "scale";
-const GROUPS: [&str; 2] = [OPT, SCALE];
+/// The directory of the scenarios about what is kept between syncs.
+pub const REPEATED: &str = "repeated";
+/// The directories of scenarios.
+pub const GROUPS: [&str; 3] = [OPT, SCALE, REPEATED];
 
 /// Whether a scenario of this name isolates a phase.
 pub fn is_of_phase(name: &str) -> bool {
@@ -465,6 +471,7 @@ pub mod tests {
         let names = |of: fn(&&Scenario) -> bool| all.iter().filter(of).map(|s| s.name.as_str()).collect::<Vec<_>>();
         assert_eq!(names(|s| s.is_default()), ["small_files", "large_file", "source_code", "deep_dirs", "mixed"]);
         assert_eq!(names(|s| s.by_name), ["first_byte"]);
+        assert_eq!(names(|s| !s.also.is_empty()), ["repeated/library", "repeated/small_files"]);
         assert_eq!(
             names(|s| is_of_scale(&s.name)),
             ["1000", "10000", "100000", "1000000"].map(|n| format!("scale/{n}"))

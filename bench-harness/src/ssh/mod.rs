@@ -14,7 +14,9 @@ use anyhow::{Context, Result, ensure};
 use crate::wan::Wan;
 
 /// The options that every `ssh` of the lab has, on top of the user's or the private configuration.
-const OPTIONS: [&str; 6] = ["-o", "BatchMode=yes", "-o", "ControlMaster=no", "-o", "ControlPath=none"];
+const OPTIONS: [&str; 2] = ["-o", "BatchMode=yes"];
+/// ... and what makes every connection one of its own.
+const COLD: [&str; 4] = ["-o", "ControlMaster=no", "-o", "ControlPath=none"];
 
 /// A host and how it is reached.
 #[derive(Clone, Debug)]
@@ -52,13 +54,18 @@ impl Endpoint {
 
     /// The remote shell as `-e` wants it.
     pub fn rsh(&self) -> String {
+        format!("ssh {} {}", self.options.join(" "), COLD.join(" "))
+    }
+
+    /// The same where a connection is shared on purpose; `-S` has to follow, or the user's own configuration decides.
+    pub fn rsh_shared(&self) -> String {
         format!("ssh {}", self.options.join(" "))
     }
 
     /// `ssh` with the options and the host; the remote command is the caller's to add.
     pub fn command(&self) -> Command {
         let mut ssh = Command::new("ssh");
-        ssh.args(&self.options).arg(&self.host).stdin(Stdio::null());
+        ssh.args(&self.options).args(COLD).arg(&self.host).stdin(Stdio::null());
         ssh
     }
 
@@ -121,10 +128,17 @@ mod tests {
     }
 
     #[test]
+    fn every_connection_is_a_cold_one_unless_it_is_shared_on_purpose() {
+        let endpoint = Endpoint::user("h");
+        assert!(endpoint.rsh().contains("ControlPath=none") && !endpoint.rsh_shared().contains("Control"));
+        assert!(endpoint.command().get_args().any(|arg| arg == "ControlMaster=no"));
+    }
+
+    #[test]
     fn an_endpoint_behind_a_relay_is_the_same_host_at_another_port() {
         let near = Endpoint::private("ssh:loopback", "lab", Path::new("/c"));
         let far = near.behind("50:20".parse().unwrap(), 1234);
         assert_eq!((far.label.as_str(), far.host.as_str()), ("ssh:wan-50ms-20mbit", "lab"));
-        assert_eq!(far.rsh(), format!("{} -p 1234", near.rsh()));
+        assert!(far.rsh().starts_with(&format!("{} -p 1234 ", near.rsh_shared())));
     }
 }

@@ -3,8 +3,9 @@
 //! It needs no root and touches nothing in `~/.ssh`; only as root it makes `/run/sshd` where that is missing, because
 //! sshd insists on it. It hangs on a leash, so it is ended and its directory removed however the lab ends.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::net::TcpListener;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -58,6 +59,8 @@ impl Server {
         make_run_dir()?;
         // An empty home: what the user's login shell reads there would be part of every time, and often most of it.
         fs::create_dir(dir.join("home")).context("cannot create the private home")?;
+        // What a daemon at this end is found by, so that it is another one than that of the near end.
+        DirBuilder::new().mode(0o700).create(dir.join("run")).context("cannot create the private runtime directory")?;
         make_key(&dir.join("host_key"))?;
         make_key(&dir.join("user_key"))?;
         fs::copy(dir.join("user_key.pub"), dir.join("authorized_keys")).context("cannot write authorized_keys")?;
@@ -129,7 +132,7 @@ fn write_configs(dir: &Path, port: u16, pam: &str) -> Result<()> {
     let server = format!(
         "ListenAddress 127.0.0.1\nHostKey {d}/host_key\nAuthorizedKeysFile {d}/authorized_keys\nPidFile none\n\
          StrictModes no\nUsePAM {pam}\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n\
-         KbdInteractiveAuthentication no\nPermitUserRC no\nSetEnv HOME={d}/home\nX11Forwarding no\nPrintMotd no\nPrintLastLog no\nUseDNS no\n\
+         KbdInteractiveAuthentication no\nPermitUserRC no\nSetEnv HOME={d}/home XDG_RUNTIME_DIR={d}/run\nX11Forwarding no\nPrintMotd no\nPrintLastLog no\nUseDNS no\n\
          MaxStartups 100\nLogLevel INFO\n"
     );
     let client = format!(

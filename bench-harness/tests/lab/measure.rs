@@ -227,3 +227,56 @@ fn wrong_usage_is_status_two() {
     assert_eq!(lab(dir.path(), &["--scenarios", "nope"]).status.code(), Some(2));
     assert_eq!(lab(dir.path(), &["--no-such-option"]).status.code(), Some(2));
 }
+
+/// A subject that copies only while a process of its own is there, which `script` is; `ready` says so by a file.
+fn keeper(script: &str) -> String {
+    format!(
+        "[[subject]]\nname = \"keeper\"\nrole = \"peer\"\nwhy = \"a test\"\nprogram = \"sh\"\nby_name = true\n\
+         env = {{ WHERE = \"{{state}}\" }}\n\
+         local = [\"sh\", \"-c\", \"test -e $WHERE/here && rsync -a {{src}}/ {{dst}}/\"]\n\
+         [subject.keep]\ncommand = [\"sh\", \"-c\", {script:?}]\nready = [\"sh\", \"-c\", \"test -e $WHERE/here\"]\n\
+         close = [\"sh\", \"-c\", \"rm -f $WHERE/here\"]\n"
+    )
+}
+
+fn keeping(subject: &str) -> tempfile::TempDir {
+    let dir = checkout(subject);
+    let path = dir.path().join("scenarios/tiny.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("[[part]]", "also = [\"keeper\"]\n[[part]]");
+    fs::write(path, text).unwrap();
+    dir
+}
+
+#[test]
+fn what_a_subject_needs_is_kept_while_its_cell_is_measured_and_ended_after_it() {
+    if !have("rsync") {
+        return;
+    }
+    let pids = tempfile::tempdir().unwrap();
+    let script = format!("touch $WHERE/here; echo $$ >> {}/pids; exec sleep 1000", pids.path().display());
+    let dir = keeping(&keeper(&script));
+    let done = lab(dir.path(), &["verify", "--local"]);
+    assert!(done.status.success() && said(&done).contains("keeper"), "{}", said(&done));
+    let pids = fs::read_to_string(pids.path().join("pids")).unwrap();
+    assert_eq!(pids.lines().count(), 3, "one for each cell");
+    assert!(pids.lines().all(gone), "a kept process is still there");
+}
+
+#[test]
+fn what_does_not_come_or_does_not_stay_is_an_error_row_and_the_others_are_run() {
+    if !have("rsync") {
+        return;
+    }
+    for (script, why) in [
+        ("echo 'no such luck' >&2; exit 1", "needs to have kept ended: no such luck"),
+        ("touch $WHERE/here; (sleep 0.2; rm $WHERE/here) & exec sleep 1000", "gone after the last round"),
+    ] {
+        let dir = keeping(&keeper(script).replace("rsync -a {src}/ {dst}/", "rsync -a {src}/ {dst}/; sleep 0.4"));
+        let done = lab(dir.path(), &["--local", "--quick", "--out", "run"]);
+        assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+        let run = store::read(&dir.path().join("run")).unwrap();
+        let row = |s: &&bench_harness::record::sample::Sample| s.subject == "keeper" && s.outcome.contains(why);
+        assert!(run.samples.iter().any(|s| row(&s)), "{why}: {}", said(&done));
+        assert!(run.samples.iter().any(|s| s.subject == "rsync" && s.is_ok()));
+    }
+}
