@@ -7,11 +7,12 @@
 //! ours is in a directory before its own chunk is here. Where nothing stands, no thread is begun.
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Destination;
+use super::delete::child;
 use crate::plan::Decision;
 use crate::tree::dir::{Looked, Tree};
 use crate::tree::entry::Entry;
@@ -39,14 +40,23 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Directories to look at, those of the deepest directory last.
-    waiting: Vec<VecDeque<(u32, PathBuf)>>,
+    /// Directories to look at, those in the deepest directory last.
+    waiting: Vec<Waiting>,
     /// Directories that are being looked at.
     busy: Vec<u32>,
     found: HashMap<u32, Found>,
     /// Entries in `found`.
     entries: usize,
     ended: bool,
+}
+
+/// The directories in one directory that are to be looked at. Their names only: a peer may announce a million of them.
+struct Waiting {
+    /// The number of the directory that they are in, and where it is.
+    parent: u32,
+    path: PathBuf,
+    /// Each with its number, in the order in which their chunks will come.
+    names: VecDeque<(u32, OsString)>,
 }
 
 /// What stands in one directory, but for its directories.
@@ -86,7 +96,11 @@ impl Shared {
             if state.ended {
                 return;
             }
-            let Some((number, path)) = state.waiting.last_mut().and_then(VecDeque::pop_front) else {
+            let next = state.waiting.last_mut().and_then(|last| {
+                let (number, name) = last.names.pop_front()?;
+                Some((number, child(&last.path, &name)))
+            });
+            let Some((number, path)) = next else {
                 state.waiting.pop();
                 continue;
             };
@@ -105,12 +119,18 @@ impl Shared {
 }
 
 impl Ahead {
-    /// The chunks of these directories of `tree` will come, in this order, before any that were announced earlier.
-    pub fn announce(&mut self, tree: &Tree, dirs: VecDeque<(u32, PathBuf)>) {
-        if dirs.is_empty() {
+    /// The chunks of the directories `names` in `path`, which has the number `parent` in `tree`, will come in this order:
+    /// after those of others in it, before any that were announced for another.
+    pub fn announce(&mut self, tree: &Tree, parent: u32, path: &Path, names: VecDeque<(u32, OsString)>) {
+        if names.is_empty() {
             return;
         }
-        self.shared.lock().waiting.push(dirs);
+        let mut state = self.shared.lock();
+        match state.waiting.last_mut().filter(|last| last.parent == parent) {
+            Some(last) => last.names.extend(names),
+            None => state.waiting.push(Waiting { parent, path: path.to_path_buf(), names }),
+        }
+        drop(state);
         self.shared.changed.notify_all();
         while self.threads < THREADS {
             let (shared, tree) = (self.shared.clone(), tree.try_clone());
@@ -127,9 +147,9 @@ impl Ahead {
         }
         let mut state = self.shared.lock();
         // It is the next of those that were announced last, or none waits.
-        let last = state.waiting.iter_mut().rev().find(|group| !group.is_empty());
-        if let Some(group) = last.filter(|group| group.front().is_some_and(|(first, _)| *first == number)) {
-            group.pop_front();
+        let last = state.waiting.iter_mut().map(|waiting| &mut waiting.names).rev().find(|names| !names.is_empty());
+        if let Some(names) = last.filter(|names| names.front().is_some_and(|(first, _)| *first == number)) {
+            names.pop_front();
         }
         let busy = |state: &mut State| state.busy.contains(&number);
         state = self.shared.changed.wait_while(state, busy).unwrap_or_else(PoisonError::into_inner);
@@ -149,11 +169,11 @@ impl Drop for Ahead {
 }
 
 impl Destination {
-    /// Has directories in `dir`, which was decided about, looked at before their chunks are here.
-    pub fn look_ahead(&mut self, dir: &Path, dirs: impl Iterator<Item = (u32, PathBuf)>) {
+    /// Has directories in `dir`, which was decided about and has this number, looked at before their chunks are here.
+    pub fn look_ahead(&mut self, number: u32, dir: &Path, dirs: impl Iterator<Item = (u32, OsString)>) {
         let absent = self.empty.contains(dir) || self.ignored.contains(dir) || self.failed.contains(dir);
         if let Some(tree) = self.tree.as_ref().filter(|_| !absent) {
-            self.ahead.announce(tree, dirs.collect());
+            self.ahead.announce(tree, number, dir, dirs.collect());
         }
     }
 

@@ -15,7 +15,6 @@ use std::time::Instant;
 use super::Session;
 use super::arrivals::{Arrivals, Wanted};
 use super::receiver::Teller;
-use crate::destination::delete::child;
 use crate::destination::{Destination, Outline};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -210,8 +209,8 @@ impl Receiver<'_> {
                 dir.own = Some((own, decision));
             }
         }
-        let paths = dirs.iter().map(|name| child(&dir.path, name));
-        self.arrivals.destination.look_ahead(&dir.path, self.dirs.next_numbers().zip(paths));
+        let announced = self.dirs.next_numbers().zip(dirs.iter().cloned());
+        self.arrivals.destination.look_ahead(chunk.dir, &dir.path, announced);
         self.dirs.announce(chunk.dir, dirs, &mut self.held)?;
         let mut teller = Teller::new(self.arrivals.session);
         self.arrivals.destination.take_cleared().into_iter().for_each(|deleted| teller.tell(deleted));

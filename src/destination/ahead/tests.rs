@@ -79,8 +79,8 @@ fn so_much_is_looked_at_ahead_and_no_more_and_each_is_what_it_is() {
     let mut ahead = Ahead::default();
     // Every fourth is not there.
     let there = |number: u32| !number.is_multiple_of(4);
-    let path = |number: u32| PathBuf::from(format!("{}{number}", if there(number) { "d" } else { "none" }));
-    ahead.announce(&tree, (0..3 * AHEAD as u32).map(|number| (number, path(number))).collect());
+    let name = |number: u32| OsString::from(format!("{}{number}", if there(number) { "d" } else { "none" }));
+    ahead.announce(&tree, 0, Path::new("."), (0..3 * AHEAD as u32).map(|number| (number, name(number))).collect());
     let mut hits = 0;
     while ahead.shared.lock().found.is_empty() {
         std::thread::yield_now();
@@ -101,16 +101,41 @@ fn so_much_is_looked_at_ahead_and_no_more_and_each_is_what_it_is() {
     assert_eq!((state.found.len(), state.entries, state.busy.len()), (0, 0, 0));
 }
 
+/// One where nobody looks, and what waits there, in the order in which it was announced.
+fn idle() -> (TempDir, Tree, Ahead) {
+    let (dir, tree) = place(&["a/f", "b/f", "a/sub/f"]);
+    (dir, tree, Ahead { threads: THREADS, shared: Arc::default() })
+}
+
+fn waiting(ahead: &Ahead) -> Vec<u32> {
+    ahead.shared.lock().waiting.iter().flat_map(|waiting| &waiting.names).map(|(number, _)| *number).collect()
+}
+
+fn names(names: &[(u32, &str)]) -> VecDeque<(u32, OsString)> {
+    names.iter().map(|(number, name)| (*number, OsString::from(name))).collect()
+}
+
 #[test]
 fn what_is_announced_last_is_looked_at_first() {
-    let (_dir, tree) = place(&["a/f", "b/f", "a/sub/f"]);
-    let mut ahead = Ahead { threads: THREADS, shared: Arc::default() };
-    let dirs = |dirs: &[(u32, &str)]| dirs.iter().map(|(number, path)| (*number, PathBuf::from(path))).collect();
-    ahead.announce(&tree, dirs(&[(1, "a"), (2, "b")]));
+    let (_dir, tree, mut ahead) = idle();
+    ahead.announce(&tree, 0, Path::new("."), names(&[(1, "a"), (2, "b")]));
     assert!(ahead.take(1).is_none(), "nobody looks here");
-    ahead.announce(&tree, dirs(&[(3, "a/sub")]));
-    let waiting: Vec<u32> = ahead.shared.lock().waiting.iter().flatten().map(|(number, _)| *number).collect();
-    assert_eq!(waiting, [2, 3]);
+    ahead.announce(&tree, 1, Path::new("a"), names(&[(3, "sub")]));
+    assert_eq!(waiting(&ahead), [2, 3]);
     assert!(ahead.take(3).is_none() && ahead.take(2).is_none());
-    assert!(ahead.shared.lock().waiting.iter().all(VecDeque::is_empty));
+    assert!(waiting(&ahead).is_empty());
+}
+
+#[test]
+fn what_is_announced_of_one_directory_piece_by_piece_is_looked_at_in_its_order() {
+    let (_dir, tree, mut ahead) = idle();
+    ahead.announce(&tree, 0, Path::new("."), names(&[(1, "a"), (2, "b")]));
+    ahead.announce(&tree, 0, Path::new("."), names(&[(3, "c"), (4, "d")]));
+    assert_eq!(ahead.shared.lock().waiting.len(), 1);
+    assert!(ahead.take(1).is_none());
+    ahead.announce(&tree, 1, Path::new("a"), names(&[(5, "sub")]));
+    for (number, left) in [(5, &[2, 3, 4][..]), (2, &[3, 4]), (3, &[4]), (4, &[])] {
+        assert!(ahead.take(number).is_none());
+        assert_eq!(waiting(&ahead), left, "none is looked at whose time has passed");
+    }
 }
