@@ -228,6 +228,25 @@ mod tests {
     }
 
     #[test]
+    fn a_factor_of_speed_is_confirmed_by_its_lower_end_between_the_steps_before_and_with_the_phase() {
+        let all = crate::scenario::load_all(&crate::workspace::root().unwrap().join("scenarios")).unwrap();
+        let of = |id: &str| all.iter().filter(|s| s.phase.as_deref() == Some(id)).cloned().collect::<Vec<_>>();
+        let phase = |id: &str, claim: &str| Phase { id: id.into(), claim: claim.into(), ..phases()[0].clone() };
+        let table = [phase("4.1", "3.5x on repeated syncs"), phase("5.1", "2-3x on first syncs of large trees")];
+        let claims = of_scenarios(&[of("4.1"), of("5.1")].concat(), &table).unwrap();
+        assert_eq!(claims.iter().map(|c| c.metric).collect::<Vec<_>>(), [Metric::Wall, Metric::Session]);
+        assert!((claims[0].most - 1.0 / 3.5).abs() < 1e-12 && (claims[1].most - 0.5).abs() < 1e-12);
+        let judge = |low, high, trips| judge(&claims[1], Some(&ratio(low, high, 5)), Some(trips));
+        assert_eq!(judge(0.3, 0.5, (4.0, 2.0)), Judgement::Confirmed);
+        assert_eq!(judge(0.45, 0.55, (4.0, 2.0)), Judgement::Inconclusive);
+        assert_eq!(judge(0.6, 0.7, (4.0, 2.0)), Judgement::Refuted);
+        assert_eq!(judge(0.3, 0.5, (2.0, 2.0)), Judgement::Inert);
+        let (before, with) = (vec!["4.1".to_owned()], vec!["4.1".to_owned(), "5.1".to_owned()]);
+        let builds = [Build { name: "a", phases: &before }, Build { name: "b", phases: &with }];
+        assert_eq!(pair(&builds, "5.1").map(|p| (p.base.name, p.with.name)), Some(("a", "b")));
+    }
+
+    #[test]
     fn a_counter_that_stands_still_makes_it_inert_whatever_the_time_did() {
         let judge = |off, on| judge(&claim(0.8, None), Some(&ratio(0.5, 0.6, 5)), Some((off, on)));
         assert_eq!(judge(1000.0, 1000.0), Judgement::Inert);

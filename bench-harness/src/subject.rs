@@ -117,6 +117,9 @@ pub struct Keep {
     pub command: Vec<String>,
     /// What succeeds as long as it is there.
     pub ready: Vec<String>,
+    /// What prints, as JSON with `daemon.pid`, which processes there are: at the near end, then at the far one.
+    #[serde(default)]
+    pub pids: Vec<Vec<String>>,
     /// What is run in the end, before it is ended: where it has left something at the other end.
     #[serde(default)]
     pub close: Vec<String>,
@@ -326,8 +329,10 @@ pub mod tests {
             subject.variables(&local).unwrap();
             // These are no syncs: there is no tree and no wrapper.
             far.retain(|word, _| !["counters", "src", "dst", "remote"].contains(word));
-            for command in subject.keep.iter().flat_map(|keep| [&keep.command, &keep.ready, &keep.close]) {
-                subject.filled(command, &far).unwrap();
+            if let Some(keep) = &subject.keep {
+                for command in [&keep.command, &keep.ready, &keep.close].into_iter().chain(&keep.pids) {
+                    subject.filled(command, &far).unwrap();
+                }
             }
         }
     }

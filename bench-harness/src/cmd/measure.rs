@@ -45,6 +45,7 @@ fn course(ready: &mut Ready, effort: Effort, store: &mut Store) -> Result<(usize
     let course = Course { scenarios, subjects, effort, seed: environment.seed };
     let outcome = course.run(lab, transports, &mut |sample| store.add(&sample))?;
     environment.scenarios = outcome.digests;
+    environment.soaks = outcome.soaks;
     environment.problems.extend(outcome.problems);
     environment.complete = true;
     store.environment(environment)?;

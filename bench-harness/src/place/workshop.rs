@@ -89,14 +89,25 @@ impl Workshop {
 
     fn check(&mut self, version: Version) -> Result<Response> {
         let actual = Snapshot::take(&self.path(layout::DST))?;
-        let trees = self.trees()?;
-        let expected = match version {
-            Version::Before => &trees.before,
-            Version::After => trees.after.as_ref().context("the scenario has no edited tree")?,
-        };
-        let found = expected.compare(&actual);
+        let found = self.expected(version)?.compare(&actual);
         self.spoiled = !found.is_empty();
         Ok(told(&found))
+    }
+
+    /// Whether a directory of the caller's is not this version of the tree.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn differs(&self, version: Version, dir: &Path) -> Result<bool> {
+        Ok(!self.expected(version)?.compare(&Snapshot::take(dir)?).is_empty())
+    }
+
+    fn expected(&self, version: Version) -> Result<&Snapshot> {
+        let trees = self.trees()?;
+        match version {
+            Version::Before => Ok(&trees.before),
+            Version::After => trees.after.as_ref().context("the scenario has no edited tree"),
+        }
     }
 
     fn intact(&self) -> Result<Response> {

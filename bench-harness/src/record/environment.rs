@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::claim::Claim;
 use crate::place::disk;
+use crate::record::soak::Soak;
 use crate::subject::Role;
 use crate::wan::Wan;
 
@@ -102,6 +103,9 @@ pub struct Environment {
     /// What the plan claims for the phases that were measured, and how it is judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Claim>,
+    /// What the processes that subjects keep were seen to cost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub soaks: Vec<Soak>,
     /// What was missing and so left out.
     pub notes: Vec<String>,
     /// What went wrong apart from single samples.

@@ -2,4 +2,5 @@
 
 pub mod environment;
 pub mod sample;
+pub mod soak;
 pub mod store;

@@ -4,6 +4,7 @@ mod claims;
 mod first_byte;
 pub mod format;
 pub mod scale;
+mod soak;
 mod steps;
 mod tables;
 
@@ -46,6 +47,9 @@ pub fn render(run: &Recorded) -> String {
     }
     if let Some(text) = scale::section(&cells, &run.environment) {
         let _ = write!(out, "\n## Number of files\n\n{text}");
+    }
+    if let Some(text) = soak::section(&run.environment) {
+        let _ = write!(out, "\n## What is kept\n\n{text}");
     }
     errors(&mut out, &cells, &run.environment);
     out

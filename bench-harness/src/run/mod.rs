@@ -5,6 +5,7 @@ pub mod execute;
 pub mod keep;
 pub mod schedule;
 pub mod session;
+pub mod soak;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -12,7 +12,8 @@ use crate::lineup;
 use crate::place::{Place, Request, Response};
 use crate::progress::Progress;
 use crate::record::sample::{Pass, SCHEMA, Sample};
-use crate::scenario::{Direction, Operation, Scenario};
+use crate::record::soak::Soak;
+use crate::scenario::{Direction, Operation, Over, Scenario};
 use crate::stats;
 use crate::subject::Subject;
 
@@ -45,6 +46,8 @@ pub struct Outcome {
     pub cells: usize,
     /// Cells with an error row.
     pub failed: usize,
+    /// What came of the processes that are kept.
+    pub soaks: Vec<Soak>,
     /// What went wrong apart from single samples.
     pub problems: Vec<String>,
 }
@@ -122,6 +125,7 @@ impl Course<'_> {
                     outcome.failed += usize::from(failed);
                     self.check_source(lab, transport, &cell, &mut outcome)?;
                 }
+                self.soak(lab, transport, scenario, &mut progress, &mut outcome)?;
             }
             outcome.digests.insert(scenario.name.clone(), digests);
         }
@@ -203,6 +207,38 @@ impl Course<'_> {
         }
         progress.cell(&self.line(cell, &transport.label, &subjects, &times, last_error.as_deref()));
         Ok(last_error.is_some())
+    }
+
+    /// Over a long line a process is what it is over a short one, only later.
+    fn soak(
+        &self,
+        lab: &mut Lab,
+        transport: &mut Transport,
+        scenario: &Scenario,
+        progress: &mut Progress,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let wanted = scenario.soak.filter(|_| self.effort != Effort::Verify && transport.over() == Over::Ssh);
+        let Some(plan) = wanted.filter(|_| transport.takes(scenario)) else { return Ok(()) };
+        let kept = |s: &&Subject| s.keep.as_ref().is_some_and(|keep| !keep.pids.is_empty());
+        for subject in lineup::cast(scenario, self.subjects).into_iter().filter(kept) {
+            let what = format!("{} {} {}", scenario.name, transport.label, subject.name);
+            progress.now(&format!("{what}: {} sessions", plan.sessions));
+            match lab.soak(transport, scenario, plan, subject) {
+                Ok(soak) => {
+                    let failed = soak.failed + soak.at_once - soak.verified;
+                    if failed > 0 {
+                        outcome.problems.push(format!("{what}: {failed} of the sessions of its soak failed"));
+                    }
+                    outcome.soaks.push(soak);
+                }
+                Err(error) => {
+                    interrupt::check()?;
+                    outcome.problems.push(format!("{what}: no soak: {error:#}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn line(&self, cell: &Cell, transport: &str, who: &[&Subject], times: &[Vec<f64>], error: Option<&str>) -> String {

@@ -52,6 +52,9 @@ pub struct Scenario {
     /// What is done besides warming up; left out: what the run does everywhere.
     #[serde(default)]
     pub passes: Option<Vec<Pass>>,
+    /// What is done with the processes that subjects keep, apart from all cells.
+    #[serde(default)]
+    pub soak: Option<Soak>,
     /// The groups of files that it consists of.
     #[serde(rename = "part")]
     pub parts: Vec<Part>,
@@ -62,6 +65,16 @@ pub struct Scenario {
     pub delta: Delta,
     /// How much smaller `--quick` makes it.
     pub quick: Quick,
+}
+
+/// How a process that is kept is tried, apart from all cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Soak {
+    /// Syncs one after another, of a tree in which nothing has changed.
+    pub sessions: u32,
+    /// First syncs at once.
+    pub at_once: u32,
 }
 
 /// Which end has the source.
@@ -285,6 +298,7 @@ impl Scenario {
             self.phase.is_some() != self.claims.is_empty(),
             "a phase without [[claim]], or a claim without a phase"
         );
+        ensure!(self.soak.is_none_or(|soak| soak.sessions > 0), "a soak of no session");
         ensure!(self.rounds != Some(0), "no timed round at all; leave `timed` out of `passes` for that");
         let passes = self.passes.as_deref();
         ensure!(passes.is_none_or(|passes| !passes.is_empty()), "`passes` is empty");
@@ -324,6 +338,10 @@ impl Scenario {
     /// The same scenario at `--quick`'s size.
     pub fn quick(mut self) -> Self {
         let scale = |n: u64, by: f64| if n == 0 { 0 } else { ((n as f64 * by).round() as u64).max(1) };
+        if let Some(soak) = &mut self.soak {
+            soak.sessions = scale(soak.sessions.into(), self.quick.files) as u32;
+            soak.at_once = scale(soak.at_once.into(), self.quick.files) as u32;
+        }
         for part in &mut self.parts {
             part.files = scale(part.files, self.quick.files);
             match &mut part.layout {
@@ -516,6 +534,8 @@ pub mod tests {
         assert_eq!((quick.parts[0].files, quick.parts[1].files), (10, 2));
         assert_eq!(quick.parts[0].layout, Layout::Nested { dirs: 2 });
         assert_eq!(quick.parts[1].size, Size::Uniform { min: 10_000, max: 30_000 });
+        let soaked = Scenario { soak: Some(Soak { sessions: 1000, at_once: 50 }), ..tiny() }.quick();
+        assert_eq!(soaked.soak, Some(Soak { sessions: 500, at_once: 25 }));
         let mut one = tiny();
         one.quick.files = 0.0001;
         assert_eq!(one.quick().parts[0].files, 1);
@@ -523,7 +543,7 @@ pub mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let broken: [fn(&mut Scenario); 12] = [
+        let broken: [fn(&mut Scenario); 13] = [
             |s| s.why = " ".into(),
             |s| s.parts.clear(),
             |s| s.delta.share = 1.5,
@@ -533,6 +553,7 @@ pub mod tests {
             |s| s.operations.clear(),
             |s| s.over.clear(),
             |s| s.rounds = Some(0),
+            |s| s.soak = Some(Soak { sessions: 0, at_once: 5 }),
             |s| s.passes = Some(vec![]),
             |s| s.passes = Some(vec![Pass::Timed, Pass::WarmUp]),
             |s| s.delta.edits = Edits::Scattered { every: 0 },
