@@ -157,6 +157,7 @@ fn section(out: &mut String, transport: &str, cells: &[&Cell], rows: &[&Row], ru
         true => vec![("Costs", Some(steps::costs(cells, environment)))],
         false => vec![
             ("Processor time and memory", tables::resources(cells, environment)),
+            ("Start", tables::start(cells, environment)),
             ("Wire", tables::wire(cells, environment)),
         ],
     };

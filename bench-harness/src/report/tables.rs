@@ -4,6 +4,7 @@ use super::format::{NONE, bytes, direction, engine, figure, operation, or_none, 
 use crate::group::{Cell, Measurement, Row};
 use crate::record::environment::{Environment, SubjectInfo};
 use crate::record::sample::Sample;
+use crate::scenario::is_of_repeated;
 use crate::subject::Role;
 use crate::verdict::{self, Verdict};
 
@@ -122,6 +123,23 @@ fn has(cell: &Cell, subject: &SubjectInfo, figure: impl Fn(&Sample) -> bool) -> 
     cell.measurement(&subject.name).is_some_and(|m| m.timed.iter().any(|s| figure(s)))
 }
 
+/// How long it took until the session's first frame could leave, as contenders tell, where that is what a scenario is about.
+pub fn start(cells: &[&Cell], environment: &Environment) -> Option<String> {
+    // Who does not know says 0: nothing takes no time.
+    let told = |s: &Sample| s.connect_s.filter(|seconds| *seconds > 0.0);
+    let cells: Vec<&Cell> = cells.iter().copied().filter(|c| is_of_repeated(&c.key.scenario)).collect();
+    let subjects = present(&cells, environment, |s| {
+        s.role == Role::Contender && cells.iter().any(|c| has(c, s, |s| told(s).is_some()))
+    });
+    let head: Vec<String> = name_heads().into_iter().chain(subjects.iter().map(|s| format!("{} ms", s.name))).collect();
+    let row = |cell: &&Cell| {
+        let of = |s: &&SubjectInfo| Some(cell.measurement(&s.name)?.median(told)? * 1e3);
+        names(cell).into_iter().chain(subjects.iter().map(|s| or_none(of(s)))).collect()
+    };
+    let body: Vec<Vec<String>> = cells.iter().map(row).collect();
+    (!subjects.is_empty()).then(|| table(&head, &body, 3))
+}
+
 /// Bytes each way, and frames and round trips where a subject counts them.
 pub fn wire(cells: &[&Cell], environment: &Environment) -> Option<String> {
     let counts = |s: &SubjectInfo, figure: fn(&Sample) -> bool| cells.iter().any(|c| has(c, s, figure));
@@ -152,4 +170,26 @@ pub fn wire(cells: &[&Cell], environment: &Environment) -> Option<String> {
         })
         .collect();
     Some(table(&head, &body, 3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group;
+    use crate::report::tests::record;
+
+    #[test]
+    fn the_start_of_a_repeated_sync_is_told_and_an_unknown_one_is_not_nothing() {
+        let mut run = record();
+        let start = |run: &crate::record::store::Recorded| {
+            let cells = group::cells(&run.samples);
+            start(&cells.iter().collect::<Vec<_>>(), &run.environment)
+        };
+        run.samples.iter_mut().for_each(|s| s.connect_s = Some(0.25));
+        assert_eq!(start(&run), None);
+        run.samples.iter_mut().for_each(|s| s.scenario = "repeated/x".into());
+        assert!(start(&run).unwrap().contains("250"));
+        run.samples.iter_mut().for_each(|s| s.connect_s = Some(0.0));
+        assert_eq!(start(&run), None);
+    }
 }

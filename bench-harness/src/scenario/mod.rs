@@ -434,6 +434,11 @@ pub fn is_of_phase(name: &str) -> bool {
     Path::new(name).starts_with(OPT)
 }
 
+/// Whether a scenario of this name is about what is kept between syncs.
+pub fn is_of_repeated(name: &str) -> bool {
+    Path::new(name).starts_with(REPEATED)
+}
+
 /// Whether a scenario of this name is one of a number of files.
 pub fn is_of_scale(name: &str) -> bool {
     Path::new(name).starts_with(SCALE)
