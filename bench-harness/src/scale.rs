@@ -1,7 +1,9 @@
 //! Which cells of a run differ in nothing but the number of files: time and memory against it. Pure.
 //!
 //! What is quoted for a file is the part of the command above the floor of connecting, where there is one: at a thousand
-//! files that floor is most of the time, and a time per file that held it would fall with their number for no merit.
+//! files that floor is most of the time, and a time per file that held it would fall with their number for no merit. A tool
+//! that works while it connects hides that much of its work behind the floor, which is most of it at few files and little at
+//! many; its processor time hides nothing, and is told beside.
 
 use crate::group::Cell;
 use crate::record::environment::Environment;
@@ -29,6 +31,8 @@ pub struct Figures {
     pub wall_s: f64,
     /// Seconds above the floor, for each file; none where nothing is left above it.
     pub per_file_s: Option<f64>,
+    /// Processor seconds of both ends above those of connecting, for each file; none where nothing is left above them.
+    pub cpu_per_file_s: Option<f64>,
     /// Largest resident set of the local end, in KiB.
     pub near_kib: Option<f64>,
     /// Largest resident set of the remote end, in KiB.
@@ -64,23 +68,38 @@ impl Panel<'_> {
     pub fn figures(&self, (files, cell): (u64, &Cell), subject: &str, environment: &Environment) -> Option<Figures> {
         let measured = cell.measurement(subject)?;
         let wall_s = measured.median(|s| s.wall_s)?;
-        let floor = environment.subjects.iter().find(|s| s.role == Role::Connect);
-        let floor = floor.and_then(|s| cell.measurement(&s.name)?.median(|s| s.wall_s)).unwrap_or(0.0);
+        let connect = environment.subjects.iter().find(|s| s.role == Role::Connect);
+        let connect = connect.and_then(|s| cell.measurement(&s.name));
+        let floor = |of: fn(&Sample) -> Option<f64>| connect.as_ref().and_then(|m| m.median(of)).unwrap_or(0.0);
+        let each = |total: f64, of| Some((total - floor(of)) / files as f64).filter(|each| *each > 0.0);
         let kib = |of: fn(&Sample) -> Option<u64>| measured.median(|s| Some(of(s)? as f64));
         Some(Figures {
             wall_s,
-            per_file_s: Some((wall_s - floor) / files as f64).filter(|each| *each > 0.0),
+            per_file_s: each(wall_s, |s| s.wall_s),
+            cpu_per_file_s: measured.median(cpu).and_then(|total| each(total, cpu)),
             near_kib: kib(|s| s.max_rss_kib),
             far_kib: kib(|s| s.remote_max_rss_kib),
         })
     }
 
-    /// A subject's time per file at a point to that at a tenth of its files.
-    pub fn growth(&self, (files, cell): (u64, &Cell), subject: &str, environment: &Environment) -> Option<f64> {
+    /// A subject's figure per file at a point to that at a tenth of its files.
+    pub fn growth(
+        &self,
+        (files, cell): (u64, &Cell),
+        subject: &str,
+        environment: &Environment,
+        of: fn(&Figures) -> Option<f64>,
+    ) -> Option<f64> {
         let tenth = self.points.iter().find(|(fewer, _)| fewer * 10 == files)?;
-        let before = self.figures(*tenth, subject, environment)?.per_file_s?;
-        Some(self.figures((files, cell), subject, environment)?.per_file_s? / before)
+        let before = of(&self.figures(*tenth, subject, environment)?)?;
+        Some(of(&self.figures((files, cell), subject, environment)?)? / before)
     }
+}
+
+/// Processor time of all there is of both ends.
+fn cpu(sample: &Sample) -> Option<f64> {
+    let far = sample.remote_user_s.unwrap_or(0.0) + sample.remote_sys_s.unwrap_or(0.0);
+    Some(sample.user_s? + sample.sys_s? + far)
 }
 
 #[cfg(test)]
@@ -110,6 +129,10 @@ pub mod tests {
             run.samples.extend(template.iter().map(|s| Sample {
                 scenario: name.clone(),
                 wall_s: Some(0.1 + each(&s.subject) * *files as f64),
+                user_s: Some(0.05 + each(&s.subject) * *files as f64 * 2.0),
+                sys_s: Some(0.0),
+                remote_user_s: Some(each(&s.subject) * *files as f64),
+                remote_sys_s: Some(0.0),
                 max_rss_kib: Some(10 << 10),
                 remote_max_rss_kib: Some(files / 10),
                 ..s.clone()
@@ -140,17 +163,21 @@ pub mod tests {
             "{figures:?}"
         );
         assert_eq!(figures.memory_kib(), Some(10_240.0));
-        assert!((panel.growth(last, "sy", &run.environment).unwrap() - 1.0).abs() < 1e-9);
-        assert_eq!(panel.growth(panel.points[0], "sy", &run.environment), None);
+        assert!((figures.cpu_per_file_s.unwrap() - 3e-6).abs() < 1e-12, "{figures:?}");
+        let growth = |point, who| panel.growth(point, who, &run.environment, |figures| figures.per_file_s);
+        assert!((growth(last, "sy").unwrap() - 1.0).abs() < 1e-9);
+        assert_eq!(growth(panel.points[0], "sy"), None);
         assert_eq!(panel.figures(last, "nobody", &run.environment), None);
         // Nobody is faster than connecting, but the noise may say so.
         let floor = panel.figures(last, "ssh-true", &run.environment).unwrap();
-        assert_eq!((floor.per_file_s, panel.growth(last, "ssh-true", &run.environment)), (None, None));
+        assert_eq!((floor.per_file_s, floor.cpu_per_file_s, growth(last, "ssh-true")), (None, None, None));
     }
 
     #[test]
     fn memory_is_that_of_the_larger_end() {
-        let kib = |near_kib, far_kib| Figures { wall_s: 1.0, per_file_s: None, near_kib, far_kib }.memory_kib();
+        let kib = |near_kib, far_kib| {
+            Figures { wall_s: 1.0, per_file_s: None, cpu_per_file_s: None, near_kib, far_kib }.memory_kib()
+        };
         assert_eq!((kib(Some(1.0), Some(2.0)), kib(Some(1.0), None), kib(None, None)), (Some(2.0), Some(1.0), None));
     }
 }

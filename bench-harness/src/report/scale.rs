@@ -8,13 +8,26 @@ use crate::scenario::Direction;
 use crate::subject::Role;
 
 const LEAD: &str = "A file's time is what is left of the median above `ssh-true`, where there is one, divided by the number of \
-files; beside it, how it relates to that at a tenth of the files. Memory is the largest resident set of any process of \
+files; beside it, how it relates to that at a tenth of the files. A tool that works while it connects hides work in that \
+floor, more of it at few files than at many; the processor time of both ends, above that of connecting, hides none. Memory is the largest resident set of any process of \
 an end, `ssh` included at the local one.";
 
 /// Its text; none where the run has no such scenario.
 pub fn section(cells: &[Cell], environment: &Environment) -> Option<String> {
     let panels = panels(cells, environment);
-    let head = ["where", "operation", "direction", "subject", "files", "time s", "µs a file", "to a tenth", "MiB"];
+    let head = [
+        "where",
+        "operation",
+        "direction",
+        "subject",
+        "files",
+        "time s",
+        "µs a file",
+        "to a tenth",
+        "cpu µs a file",
+        "to a tenth",
+        "MiB",
+    ];
     let body: Vec<Vec<String>> = panels.iter().flat_map(|panel| rows(panel, environment)).collect();
     let table = (!body.is_empty()).then(|| table(&head.map(String::from), &body, 4))?;
     Some(format!(
@@ -39,7 +52,7 @@ fn rows(panel: &Panel, environment: &Environment) -> Vec<Vec<String>> {
             row.extend(match panel.figures(*point, &subject.name, environment) {
                 None => {
                     let word = if measured.errors.is_empty() { NONE } else { "error" };
-                    [word, NONE, NONE, NONE].map(String::from)
+                    [word, NONE, NONE, NONE, NONE, NONE].map(String::from)
                 }
                 Some(figures) => {
                     let mib = |kib: Option<f64>| kib.map(|kib| kib / 1024.0);
@@ -47,11 +60,17 @@ fn rows(panel: &Panel, environment: &Environment) -> Vec<Vec<String>> {
                         Some(far) => format!("{} / {}", or_none(mib(figures.near_kib)), figure(far / 1024.0)),
                         None => or_none(mib(figures.near_kib)),
                     };
-                    let growth = panel.growth(*point, &subject.name, environment);
+                    let each = |seconds: Option<f64>| or_none(seconds.map(|s| s * 1e6));
+                    let growth = |of| {
+                        let growth = panel.growth(*point, &subject.name, environment, of);
+                        growth.map_or(NONE.into(), |growth| format!("{growth:.2}"))
+                    };
                     [
                         figure(figures.wall_s),
-                        or_none(figures.per_file_s.map(|s| s * 1e6)),
-                        growth.map_or(NONE.into(), |growth| format!("{growth:.2}")),
+                        each(figures.per_file_s),
+                        growth(|figures| figures.per_file_s),
+                        each(figures.cpu_per_file_s),
+                        growth(|figures| figures.cpu_per_file_s),
                         memory,
                     ]
                 }
@@ -75,10 +94,10 @@ mod tests {
         let text = section(&group::cells(&run.samples), &run.environment).unwrap();
         let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
         let rows: Vec<Vec<String>> = text.lines().filter(|l| l.starts_with("| ssh:")).map(cells).collect();
-        let of = |files: &str, who: &str| rows.iter().find(|r| r[4] == who && r[5] == files).unwrap()[6..10].to_vec();
-        assert_eq!(of("100000", "sy"), ["0.200", "1.00", "1.00", "10.0 / 9.77"]);
-        assert_eq!(of("100000", "rsync"), ["0.300", "2.00", "1.00", "10.0 / 9.77"]);
-        assert_eq!(of("10000", "sy"), ["0.110", "1.00", NONE, "10.0 / 0.977"]);
+        let of = |files: &str, who: &str| rows.iter().find(|r| r[4] == who && r[5] == files).unwrap()[6..12].to_vec();
+        assert_eq!(of("100000", "sy"), ["0.200", "1.00", "1.00", "3.00", "1.00", "10.0 / 9.77"]);
+        assert_eq!(of("100000", "rsync"), ["0.300", "2.00", "1.00", "6.00", "1.00", "10.0 / 9.77"]);
+        assert_eq!(of("10000", "sy"), ["0.110", "1.00", NONE, "3.00", NONE, "10.0 / 0.977"]);
         assert_eq!(rows.len(), 4, "neither the control nor the floor has a row");
     }
 
