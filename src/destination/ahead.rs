@@ -4,7 +4,8 @@
 //! order in which the chunks will come, so much ahead and no more. What was found saves a look and is good only where that
 //! would say the same: the directory must be as it was then; a name that was not found is looked for again, since it may
 //! have come, or the file system may take it for another; a directory, or a file of several names, always is. Nothing of
-//! ours is in a directory before its own chunk is here. Where nothing stands, no thread is begun.
+//! ours is in a directory before its own chunk is here. Where nothing stands, no thread is begun; where the source has little
+//! of what stands there, nobody goes on looking.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -22,6 +23,9 @@ const AHEAD: usize = 64;
 /// Entries in them at which the next directory waits: a few MiB. A directory of more is left to who decides about it: the
 /// source may have little of it.
 const ENTRIES_AHEAD: usize = 16 << 10;
+/// Looks that may have been for nothing before nobody looks any more. One of use makes up for another. Few
+/// in tests.
+const FOR_NOTHING: usize = if cfg!(test) { 100 } else { 4 * ENTRIES_AHEAD };
 /// Threads that look. Looking is most of what a receiver of an unchanged tree does.
 const THREADS: usize = 2;
 
@@ -44,9 +48,11 @@ struct State {
     waiting: Vec<Waiting>,
     /// Directories that are being looked at.
     busy: Vec<u32>,
-    found: HashMap<u32, Found>,
+    found: HashMap<u32, Looked>,
     /// Entries in `found`.
     entries: usize,
+    /// Looks so far, less two for each that was of use, in what is not in `found`.
+    for_nothing: usize,
     ended: bool,
 }
 
@@ -64,6 +70,22 @@ pub struct Found {
     looked: Looked,
     /// Where the next name is looked for: both sides are in the order of their bytes.
     next: usize,
+    /// How many were asked for.
+    used: usize,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        let before = state.for_nothing;
+        state.for_nothing = (before + self.looked.looks()).saturating_sub(2 * self.used);
+        let goes_on = before > FOR_NOTHING && state.for_nothing <= FOR_NOTHING;
+        drop(state);
+        if goes_on {
+            self.shared.changed.notify_all();
+        }
+    }
 }
 
 impl Found {
@@ -76,7 +98,9 @@ impl Found {
             return None;
         }
         self.next += 1;
-        self.looked.take(self.next - 1)
+        let entry = self.looked.take(self.next - 1);
+        self.used += usize::from(entry.is_some());
+        entry
     }
 }
 
@@ -90,7 +114,7 @@ impl Shared {
         loop {
             let idle = |state: &mut State| {
                 let full = state.found.len() >= AHEAD || state.entries >= ENTRIES_AHEAD;
-                !state.ended && (full || state.waiting.is_empty())
+                !state.ended && (full || state.for_nothing > FOR_NOTHING || state.waiting.is_empty())
             };
             state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
             if state.ended {
@@ -111,7 +135,7 @@ impl Shared {
             state.busy.retain(|busy| *busy != number);
             if let Ok(looked) = looked {
                 state.entries += looked.len();
-                state.found.insert(number, Found { looked, next: 0 });
+                state.found.insert(number, looked);
             }
             self.changed.notify_all();
         }
@@ -153,11 +177,11 @@ impl Ahead {
         }
         let busy = |state: &mut State| state.busy.contains(&number);
         state = self.shared.changed.wait_while(state, busy).unwrap_or_else(PoisonError::into_inner);
-        let found = state.found.remove(&number)?;
-        state.entries -= found.looked.len();
+        let looked = state.found.remove(&number)?;
+        state.entries -= looked.len();
         drop(state);
         self.shared.changed.notify_all();
-        Some(found)
+        Some(Found { looked, next: 0, used: 0, shared: self.shared.clone() })
     }
 }
 

@@ -26,7 +26,7 @@ fn what_was_there_saves_a_look_and_anything_else_says_nothing() {
     fs::hard_link(dir.path().join("d/twin"), dir.path().join("d/name")).expect("a link");
     std::os::unix::fs::symlink("to", dir.path().join("d/link")).expect("a link");
     let looked = tree.look(Path::new("d"), 100).expect("a directory");
-    let mut found = Found { looked, next: 0 };
+    let mut found = Found { looked, next: 0, used: 0, shared: Arc::default() };
     let mut asked = |name: &str| found.take(OsStr::new(name)).map(|entry| entry.kind);
     assert_eq!(asked("a"), Some(Kind::File { size: 3 }));
     assert_eq!(asked("aa"), None);
@@ -99,6 +99,34 @@ fn so_much_is_looked_at_ahead_and_no_more_and_each_is_what_it_is() {
     assert!(hits > 0);
     let state = ahead.shared.lock();
     assert_eq!((state.found.len(), state.entries, state.busy.len()), (0, 0, 0));
+}
+
+#[test]
+fn where_little_of_what_stands_there_is_asked_for_nobody_goes_on_looking() {
+    const DIRS: u32 = 3 * AHEAD as u32;
+    let names: Vec<String> = (0..20 * DIRS).map(|number| format!("d{}/f{:02}", number / 20, number % 20)).collect();
+    let (_dir, tree) = place(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let hits = |asked: u32| {
+        let mut ahead = Ahead::default();
+        let names = (0..DIRS).map(|number| (number, OsString::from(format!("d{number}"))));
+        ahead.announce(&tree, 0, Path::new("."), names.collect());
+        let mut hits = 0;
+        for number in 0..DIRS {
+            let is_begun = || {
+                let state = ahead.shared.lock();
+                state.found.contains_key(&number) || state.busy.contains(&number) || state.for_nothing > FOR_NOTHING
+            };
+            while !is_begun() {
+                std::thread::yield_now();
+            }
+            let Some(mut found) = ahead.take(number) else { continue };
+            (0..asked).for_each(|file| assert!(found.take(OsStr::new(&format!("f{file:02}"))).is_some()));
+            hits += 1;
+        }
+        hits
+    };
+    assert_eq!((hits(20), hits(10)), (DIRS, DIRS));
+    assert!(hits(1) < 2 * DIRS / 3, "what was looked at already, and a few more");
 }
 
 /// One where nobody looks, and what waits there, in the order in which it was announced.

@@ -17,12 +17,18 @@ pub struct Looked {
     directory: Stat,
     names: Listing,
     entries: Vec<Option<Entry>>,
+    looks: usize,
 }
 
 impl Looked {
     /// How many names there are.
     pub fn len(&self) -> usize {
         self.names.len()
+    }
+
+    /// How many of them were looked at.
+    pub fn looks(&self) -> usize {
+        self.looks
     }
 
     /// Whether the directory is empty.
@@ -64,8 +70,9 @@ impl Tree {
             let alone = !stat::is_dir(&stat) && stat::links(&stat) == 1;
             alone.then(|| stat::entry(paths.clone(), &stat, handle.as_fd(), name))?.ok()
         };
+        let looks = names.iter().filter(|(_, file_type)| *file_type != Some(FileType::Dir)).count();
         let entries = names.iter().map(look).collect();
-        Ok(Looked { directory, names, entries })
+        Ok(Looked { directory, names, entries, looks })
     }
 
     /// Whether the directory `relative` is the one that was looked at, and has not changed: no name has come or gone.
