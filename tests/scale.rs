@@ -2,9 +2,12 @@
 //! grow with a file. Counted, not timed.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use serde_json::Value;
+use sy::phases;
 
 use crate::harness::process::{Finished, Program, peak_kib};
 use crate::harness::tree::Node;
@@ -12,6 +15,8 @@ use crate::harness::{STAND_IN, SY, Sandbox, Tree, Way, noise};
 
 /// Most that one end may hold while one large file passes, in KiB.
 const MEMORY: u64 = 64 << 10;
+/// The same for many paths of tens of KiB.
+const LONG_PATHS: u64 = 100 << 10;
 /// A file that the bound has no room for; unoptimized a larger one takes too long.
 const LARGE: u64 = if cfg!(debug_assertions) { 128 << 20 } else { 300 << 20 };
 
@@ -80,12 +85,12 @@ fn watched(sandbox: &Sandbox, options: &[&str]) -> (Finished, u64) {
     (finished, server)
 }
 
-fn assert_bounded(sandbox: &Sandbox, options: &[&str]) {
+fn assert_bounded(sandbox: &Sandbox, options: &[&str], most: u64) {
     let (finished, server) = watched(sandbox, options);
     let finished = finished.ok();
     for (end, peak) in [("client", finished.peak_kib), ("server", server)] {
         assert!(peak > 0 || !cfg!(target_os = "linux"), "the memory of the {end} was never seen");
-        assert!(peak < MEMORY, "{end}, {options:?}: {peak} KiB");
+        assert!(peak < most, "{end}, {options:?}: {peak} KiB");
     }
 }
 
@@ -95,11 +100,11 @@ fn a_large_file_passes_in_bounded_memory() {
         let sandbox = Sandbox::in_memory(way);
         let pieces = vec![(0, noise(1, 1 << 20)), (LARGE / 2, noise(2, 1 << 20))];
         sandbox.write_source(&Tree::new().put("large", Node::Sparse(LARGE, pieces)));
-        assert_bounded(&sandbox, &["-aS"]);
+        assert_bounded(&sandbox, &["-aS"], MEMORY);
         assert_eq!(fs::metadata(sandbox.path("destination/large")).unwrap().len(), LARGE);
         // And as a delta, where a signature comes first.
         crate::harness::tree::set_mtime(&sandbox.path("destination/large"), (5, 0));
-        assert_bounded(&sandbox, &["-aS", "--sy-path=sy"]);
+        assert_bounded(&sandbox, &["-aS", "--sy-path=sy"], MEMORY);
         let (ours, theirs) = (sandbox.path("source/large"), sandbox.path("destination/large"));
         let same = std::process::Command::new("cmp").arg(ours).arg(theirs).status();
         assert!(same.expect("cmp").success());
@@ -114,4 +119,31 @@ fn a_very_deep_tree_is_synced() {
     let program = Program::sy(&["-a", "-e", STAND_IN, "--sy-path", SY]).arg(sandbox.path("source/"));
     program.arg(format!("host:{}", sandbox.destination().display())).run().ok();
     sandbox.assert_synced();
+}
+
+/// `levels` directories in each other with names as long as can be, and `files` files in each of the lower half: by
+/// handles, for the system takes no such path.
+fn dig(root: &Path, levels: usize, files: usize) {
+    let (name, mode) = ("n".repeat(255), Mode::from_raw_mode(0o755));
+    let mut handle: OwnedFd = fs::File::open(root).expect("it is there").into();
+    for level in 0..levels {
+        mkdirat(&handle, &name, mode).expect("a directory of ours");
+        handle = openat(&handle, &name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).expect("it is there");
+        for number in 0..if level < levels / 2 { 0 } else { files } {
+            openat(&handle, number.to_string(), OFlags::CREATE | OFlags::WRONLY, mode).expect("a file of ours");
+        }
+    }
+}
+
+#[test]
+fn paths_of_any_length_pass_in_bounded_memory() {
+    // A whole list has all of them.
+    if phases::capabilities() & phases::capability("5.1") == 0 {
+        return;
+    }
+    let sandbox = Sandbox::in_memory(Way::Push);
+    // Their paths are some 120 MB, which each end would hold in one form or another.
+    dig(&sandbox.source(), 250, 20);
+    assert_bounded(&sandbox, &["-a"], LONG_PATHS);
+    assert!(watched(&sandbox, &["-ai"]).0.ok().stdout.is_empty());
 }

@@ -172,6 +172,14 @@ pub fn entry_size(entry: &Entry) -> usize {
     ENTRY_LEAST + 2 + 8 + 4 + size_of::<Digest>() + entry.relative().as_os_str().len() + target_len(entry)
 }
 
+/// Bytes on the wire that count as one entry.
+const WEIGHED: usize = 256;
+
+/// What an entry counts as where the number of those that are held is bounded: one, or more if its path is a long one.
+pub fn weight(entry: &Entry) -> usize {
+    entry_size(entry).div_ceil(WEIGHED)
+}
+
 fn target_len(entry: &Entry) -> usize {
     match &entry.kind {
         Kind::Symlink { target } => target.as_os_str().len(),

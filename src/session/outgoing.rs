@@ -17,6 +17,7 @@ use crate::delta::strong::Hasher;
 use crate::delta::{self, Generator, Op, Signature};
 use crate::error::{Error, ExitCode, Result};
 use crate::protocol::buffers::Buffers;
+use crate::protocol::codec;
 use crate::protocol::message::{self, ChecksumResp, Counters, DeltaData, FileData, FileDone, Message, Status};
 use crate::protocol::payload::Payload;
 use crate::source;
@@ -100,7 +101,7 @@ pub struct Outgoing<'a> {
     slots: Slots,
     /// Made with the first file, when the peer has been heard.
     packer: Option<Packer>,
-    /// Files that nothing more is to be done about, since this was last asked.
+    /// The weight of files that nothing more is to be done about, since this was last asked.
     settled: usize,
     /// Whether a file had to be sent again.
     redone: bool,
@@ -148,7 +149,7 @@ impl<'a> Outgoing<'a> {
         self.items.is_empty()
     }
 
-    /// How many files have been settled since this was last asked.
+    /// The weight of the files that have been settled since this was last asked.
     pub fn take_settled(&mut self) -> usize {
         std::mem::take(&mut self.settled)
     }
@@ -262,8 +263,7 @@ impl<'a> Outgoing<'a> {
     }
 
     fn settle(&mut self, index: u32) {
-        self.items.remove(&index);
-        self.settled += 1;
+        self.settled += self.items.remove(&index).map_or(0, |item| codec::weight(&item.entry));
         self.session.monitor.progress.entry_done();
     }
 

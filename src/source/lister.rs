@@ -72,9 +72,10 @@ impl Ahead {
 }
 
 impl Listed {
+    /// What is in it, as it is counted; all of it has the directory's path.
     fn entries(&self) -> usize {
         match &self.visited {
-            Visited::Dir { entries, dirs, .. } => 1 + entries.len() + dirs.len(),
+            Visited::Dir { own, entries, dirs } => codec::weight(own) * (1 + entries.len()) + dirs.len(),
             Visited::Lost => 1,
         }
     }

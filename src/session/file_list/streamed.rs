@@ -29,7 +29,7 @@ use crate::tree::entry::Entry;
 use crate::tree::scanner::Visited;
 
 /// Entries that are listed and not yet dealt with, before the sender waits to list more: a few MiB, and one chunk beyond.
-/// Few in tests, whose trees are small.
+/// Those with a long path count for several, at both ends. Few in tests, whose trees are small.
 const WINDOW: usize = if cfg!(test) { 8 } else { 64 << 10 };
 
 /// Plays a sender whose source is being listed. Returns what it counted, and what the receiver did.
@@ -100,7 +100,7 @@ struct Streamer<'a> {
     to_visit: Vec<Range<u32>>,
     listing: Option<Listing>,
     sent: VecDeque<Sent>,
-    /// Entries in `sent`, and files wanted and not settled.
+    /// The weight of the entries in `sent`, and of files wanted and not settled.
     in_flight: usize,
     /// The first name of each hard-link group, for what the user is told.
     leaders: HashMap<u32, PathBuf>,
@@ -257,7 +257,7 @@ impl Streamer<'_> {
         self.listed.listed += places as u64;
         let sizes = contents.entries.iter().map(|entry| entry.kind.size());
         self.listed.total = sizes.fold(self.listed.total, u64::saturating_add);
-        self.in_flight += places;
+        self.in_flight += weight(&contents.own, &contents.entries);
         let session = &self.outgoing.session;
         let chunk = Chunk::new(id, dir, state, &contents, session.buffers.take(contents.room()));
         session.outbox.send(Message::FileListChunk(chunk))?;
@@ -291,7 +291,7 @@ impl Streamer<'_> {
         if ack.count as usize != places {
             return Err(Error::Stream(format!("decisions on {} entries of {places}", ack.count)));
         }
-        self.in_flight -= places;
+        self.in_flight -= weight(&sent.own, &sent.entries);
         let mut decisions = ack.decisions.into_iter().peekable();
         let mut wanted = false;
         for (place, entry) in (0u32..).zip(sent.own.into_iter().chain(sent.entries)) {
@@ -321,7 +321,7 @@ impl Streamer<'_> {
         if !entry.is_file() {
             return Err(Error::Stream("contents are wanted of what is no regular file".into()));
         }
-        self.in_flight += 1;
+        self.in_flight += codec::weight(&entry);
         let want = if decision.action == Action::Delta { Want::Signed } else { Want::Whole };
         self.outgoing.want(index, Item { entry, tree: tree.clone() }, want);
         Ok(true)
@@ -338,6 +338,10 @@ impl Streamer<'_> {
             ..self.outgoing.counters
         }
     }
+}
+
+fn weight(own: &Option<Entry>, entries: &[Entry]) -> usize {
+    own.iter().chain(entries).map(codec::weight).sum()
 }
 
 fn os_string(bytes: Vec<u8>) -> std::ffi::OsString {
