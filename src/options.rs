@@ -17,6 +17,10 @@ pub struct Options {
     pub perms: bool,
     /// `-t`: keep modification times.
     pub times: bool,
+    /// `-O`: not of directories.
+    pub omit_dir_times: bool,
+    /// `-J`: not of symbolic links.
+    pub omit_link_times: bool,
     /// `-g`: keep the group.
     pub group: bool,
     /// `-o`: keep the owner (as root).
@@ -97,5 +101,15 @@ impl Options {
             Kind::Fifo | Kind::Socket => self.specials,
             Kind::CharDevice { .. } | Kind::BlockDevice { .. } => self.devices,
         }
+    }
+
+    /// Whether entries of this kind keep their modification times.
+    pub fn keeps_times(&self, kind: &Kind) -> bool {
+        let omitted = match kind {
+            Kind::Dir => self.omit_dir_times,
+            Kind::Symlink { .. } => self.omit_link_times,
+            _ => false,
+        };
+        self.times && !omitted
     }
 }

@@ -125,7 +125,7 @@ pub fn decide(
         (Kind::Dir, _) => settle(changes),
         (ours, theirs) if ours == theirs => settle(changes),
         _ => {
-            let time = if options.times { Changes::empty() } else { Changes::TIME };
+            let time = if options.keeps_times(&source.kind) { Changes::empty() } else { Changes::TIME };
             Decision::new(Action::Create, changes | Changes::CONTENTS | time)
         }
     }
@@ -172,7 +172,7 @@ fn decide_file(
 pub fn attribute_changes(source: &Entry, existing: &Entry, options: &Options, powers: Powers) -> Changes {
     let is_link = matches!(source.kind, Kind::Symlink { .. });
     let mut changes = Changes::empty();
-    changes.set(Changes::TIME, options.times && !source.mtime.is_kept_as(&existing.mtime));
+    changes.set(Changes::TIME, options.keeps_times(&source.kind) && !source.mtime.is_kept_as(&existing.mtime));
     changes.set(Changes::PERMS, options.perms && !is_link && source.mode != existing.mode);
     changes.set(Changes::OWNER, options.owner && powers.owner && source.uid != existing.uid);
     changes.set(Changes::GROUP, options.group && powers.group && source.gid != existing.gid);

@@ -13,3 +13,4 @@ mod interop;
 mod output;
 mod scale;
 mod ssh;
+mod writing;

@@ -90,6 +90,12 @@ pub struct Args {
     /// Keep modification times
     #[arg(short, long, help_heading = ATTRIBUTES)]
     pub times: bool,
+    /// Do not keep the times of directories
+    #[arg(short = 'O', long, help_heading = ATTRIBUTES)]
+    pub omit_dir_times: bool,
+    /// Do not keep the times of symbolic links
+    #[arg(short = 'J', long, help_heading = ATTRIBUTES)]
+    pub omit_link_times: bool,
     /// Keep the group
     #[arg(short, long, help_heading = ATTRIBUTES)]
     pub group: bool,
@@ -227,6 +233,10 @@ pub struct Negations {
     pub no_perms: bool,
     #[arg(long, alias = "no-t", hide = true)]
     pub no_times: bool,
+    #[arg(long, alias = "no-O", hide = true)]
+    pub no_omit_dir_times: bool,
+    #[arg(long, alias = "no-J", hide = true)]
+    pub no_omit_link_times: bool,
     #[arg(long, alias = "no-g", hide = true)]
     pub no_group: bool,
     #[arg(long, alias = "no-o", hide = true)]

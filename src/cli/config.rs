@@ -152,6 +152,8 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         links: archived(&["links"], &["no_links"]),
         perms: archived(&["perms"], &["no_perms"]),
         times: archived(&["times"], &["no_times"]),
+        omit_dir_times: flags.on(&["omit_dir_times"], &["no_omit_dir_times"]),
+        omit_link_times: flags.on(&["omit_link_times"], &["no_omit_link_times"]),
         group: archived(&["group"], &["no_group"]),
         owner: archived(&["owner"], &["no_owner"]),
         devices: archived(&["devices_and_specials", "devices"], &["no_devices_and_specials", "no_devices"]),

@@ -80,7 +80,7 @@ impl Destination {
     pub fn keep(&self, entry: &Entry) -> Keep {
         Keep {
             perms: self.options.perms,
-            times: self.options.times,
+            times: self.options.keeps_times(&entry.kind),
             owner: self.options.owner && self.is_root,
             group: self.options.group && owners::can_give_group(entry.gid),
         }

@@ -17,7 +17,7 @@ use crate::error::ExitCode;
 use crate::filter::{Side, Verdict};
 use crate::options::DeleteTime;
 use crate::tree::dir::{Listing, Tree};
-use crate::tree::entry::Entry;
+use crate::tree::entry::{Entry, Kind};
 use crate::tree::metadata::{self, Keep};
 use crate::tree::place::is_partial_name;
 
@@ -189,7 +189,7 @@ impl Destination {
         if self.options.dry_run {
             return Ok(());
         }
-        let keep = Keep { perms: true, times: self.options.times, owner: false, group: false };
+        let keep = Keep { perms: true, times: self.options.keeps_times(&Kind::Dir), owner: false, group: false };
         metadata::apply(&tree, dir, &before, &keep, tree.lstat(dir)?.as_ref())
     }
 

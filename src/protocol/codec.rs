@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 
+use super::fields;
 use crate::error::{Error, Result};
 use crate::options::{DeleteTime, Options};
 use crate::tree::entry::{Digest, Entry, Kind, Seldom, Timestamp};
@@ -331,6 +332,8 @@ const DELETE_TIMES: [(u32, DeleteTime); 3] =
     [(25, DeleteTime::Before), (26, DeleteTime::Delay), (27, DeleteTime::After)];
 /// The bit of a limit to deletions, which then follows the filter rules.
 const MAX_DELETE: u32 = 28;
+/// The bit of the options that have none of their own: their list (see `fields`) then comes last.
+const FIELDS: u32 = 29;
 
 /// The bit of the flag at `place` of [`flags`].
 fn flag_bit(place: usize) -> u64 {
@@ -340,7 +343,7 @@ fn flag_bit(place: usize) -> u64 {
 }
 
 /// Appends the options of a session: a bit for each flag and for what is deleted when, the timeout in milliseconds (0:
-/// none), the filter rules, the limit to deletions if there is one.
+/// none), the filter rules, the limit to deletions if there is one, the list of the other options if there are any.
 pub fn put_options(out: &mut Vec<u8>, options: &Options) {
     let mut options = options.clone();
     let set =
@@ -351,6 +354,8 @@ pub fn put_options(out: &mut Vec<u8>, options: &Options) {
         bits |= DELETE_TIMES.iter().filter(|(_, time)| *time == delete).map(|(bit, _)| 1 << bit).sum::<u64>();
     }
     bits |= u64::from(options.max_delete.is_some()) << MAX_DELETE;
+    let fields = fields::encode(&mut options);
+    bits |= u64::from(fields.is_some()) << FIELDS;
     out.put_u64(bits);
     out.put_u64(options.timeout.map_or(0, |timeout| timeout.as_millis() as u64));
     out.put_u32(options.filters.len() as u32);
@@ -358,6 +363,7 @@ pub fn put_options(out: &mut Vec<u8>, options: &Options) {
         put_string(out, rule);
     }
     options.max_delete.into_iter().for_each(|max| out.put_u64(max));
+    out.put_slice(&fields.unwrap_or_default());
 }
 
 /// Reads the options of a session.
@@ -368,7 +374,7 @@ pub fn put_options(out: &mut Vec<u8>, options: &Options) {
 pub fn options(reader: &mut Reader<'_>) -> Result<Options> {
     let mut options = Options::default();
     let bits = reader.u64()?;
-    let mut known = 1 << DELETE | 1 << MAX_DELETE;
+    let mut known = 1 << DELETE | 1 << MAX_DELETE | 1 << FIELDS;
     for (place, flag) in flags(&mut options).into_iter().enumerate() {
         *flag = bits & flag_bit(place) != 0;
         known |= flag_bit(place);
@@ -393,6 +399,9 @@ pub fn options(reader: &mut Reader<'_>) -> Result<Options> {
         options.filters.push(reader.string()?.to_vec());
     }
     options.max_delete = if bits & (1 << MAX_DELETE) != 0 { Some(reader.u64()?) } else { None };
+    if bits & (1 << FIELDS) != 0 {
+        fields::decode(reader, &mut options)?;
+    }
     Ok(options)
 }
 

@@ -42,10 +42,8 @@ impl Case {
         let needed = has("-n") && has("--existing");
         let destination = (needed || maker.rng.u8(..5) > 0).then(|| maker.destination(&source));
         let (sources, mut target) = maker.paths(&source, &options);
-        if destination.is_none()
-            && target == "destination"
-            && sources.iter().any(|source| !source.ends_with(['/', '.']))
-        {
+        let named = sources.iter().any(|source| !source.ends_with(['/', '.']));
+        if destination.is_none() && target == "destination" && (named || has("--existing")) {
             // If the rules leave a single directory in the list, rsync makes that of a target that is not there yet.
             target.push('/');
         }
@@ -67,7 +65,7 @@ fn options(rng: &mut Rng) -> Vec<String> {
     for option in ["--no-l", "--no-p", "--no-t", "--no-g", "--no-o", "--no-D"] {
         sometimes(16, option);
     }
-    for option in ["-c", "-u", "-I", "-S", "--size-only", "-x", "--inplace", "-n"] {
+    for option in ["-c", "-u", "-I", "-S", "--size-only", "-x", "--inplace", "-n", "-O", "-J"] {
         sometimes(9, option);
     }
     for option in ["--existing", "--ignore-existing"] {

@@ -1,0 +1,253 @@
+//! The options of a session that have no bit of their own: a list of `tag:u16 len:u32 value`, tags rising. What is not said
+//! has its default, and a default is not said.
+//!
+//! A new option is a field of [`Options`], one line in [`fields`] with a tag that was never used before, and a line in
+//! PROTOCOL.md; its type says what form it has on the wire. A build that does not know a tag refuses the session: to pass
+//! an option over would be to do something else than was asked. Tags 1 to 63 are of how things are written, from 64 on of
+//! what is selected and kept.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use bytes::BufMut;
+
+use super::codec::Reader;
+use crate::error::{Error, Result};
+use crate::options::Options;
+
+/// Every such option with its tag, in the order of the tags.
+fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
+    vec![(1, &mut options.omit_dir_times), (2, &mut options.omit_link_times)]
+}
+
+/// What an option's value is on the wire.
+trait Value {
+    /// The value's bytes; `None` for the default.
+    fn encode(&self) -> Option<Vec<u8>>;
+
+    /// Takes what `value` holds; bytes that are left over are an offence.
+    ///
+    /// # Errors
+    /// [`Error::Stream`] for what is no such value.
+    fn decode(&mut self, value: &mut Reader<'_>) -> Result<()>;
+}
+
+/// Set: no bytes.
+impl Value for bool {
+    fn encode(&self) -> Option<Vec<u8>> {
+        self.then(Vec::new)
+    }
+
+    fn decode(&mut self, _: &mut Reader<'_>) -> Result<()> {
+        *self = true;
+        Ok(())
+    }
+}
+
+/// A number: 8 bytes.
+impl Value for Option<u64> {
+    fn encode(&self) -> Option<Vec<u8>> {
+        self.map(|number| number.to_be_bytes().to_vec())
+    }
+
+    fn decode(&mut self, value: &mut Reader<'_>) -> Result<()> {
+        *self = Some(value.u64()?);
+        Ok(())
+    }
+}
+
+/// Text: all bytes of the value; a NUL is an offence.
+impl Value for Option<Vec<u8>> {
+    fn encode(&self) -> Option<Vec<u8>> {
+        self.clone()
+    }
+
+    fn decode(&mut self, value: &mut Reader<'_>) -> Result<()> {
+        let len = value.left();
+        *self = Some(text(value, len)?);
+        Ok(())
+    }
+}
+
+/// A path: as text, and not empty.
+impl Value for Option<PathBuf> {
+    fn encode(&self) -> Option<Vec<u8>> {
+        self.as_ref().map(|path| path.as_os_str().as_bytes().to_vec())
+    }
+
+    fn decode(&mut self, value: &mut Reader<'_>) -> Result<()> {
+        let len = value.left();
+        *self = Some(path(text(value, len)?)?);
+        Ok(())
+    }
+}
+
+/// Several texts: `len:u32` and the bytes, each.
+impl Value for Vec<Vec<u8>> {
+    fn encode(&self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        for text in self {
+            out.put_u32(text.len() as u32);
+            out.put_slice(text);
+        }
+        (!self.is_empty()).then_some(out)
+    }
+
+    fn decode(&mut self, value: &mut Reader<'_>) -> Result<()> {
+        while !value.at_end() {
+            let len = value.u32()? as usize;
+            self.push(text(value, len)?);
+        }
+        Ok(())
+    }
+}
+
+/// Several paths: as texts, none empty.
+impl Value for Vec<PathBuf> {
+    fn encode(&self) -> Option<Vec<u8>> {
+        self.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect::<Vec<_>>().encode()
+    }
+
+    fn decode(&mut self, value: &mut Reader<'_>) -> Result<()> {
+        let mut texts: Vec<Vec<u8>> = Vec::new();
+        texts.decode(value)?;
+        *self = texts.into_iter().map(path).collect::<Result<_>>()?;
+        Ok(())
+    }
+}
+
+fn text(value: &mut Reader<'_>, len: usize) -> Result<Vec<u8>> {
+    let bytes = value.bytes(len)?;
+    if bytes.contains(&0) {
+        return Err(Error::Stream("a NUL within an option".into()));
+    }
+    Ok(bytes.to_vec())
+}
+
+fn path(text: Vec<u8>) -> Result<PathBuf> {
+    if text.is_empty() {
+        return Err(Error::Stream("an option names an empty path".into()));
+    }
+    Ok(OsString::from_vec(text).into())
+}
+
+/// The list of the options that have something to say; `None` if none has.
+pub(super) fn encode(options: &mut Options) -> Option<Vec<u8>> {
+    let said: Vec<(u16, Vec<u8>)> =
+        fields(options).into_iter().filter_map(|(tag, value)| Some((tag, value.encode()?))).collect();
+    let mut out = Vec::new();
+    out.put_u16(said.len() as u16);
+    for (tag, value) in &said {
+        out.put_u16(*tag);
+        out.put_u32(value.len() as u32);
+        out.put_slice(value);
+    }
+    (!said.is_empty()).then_some(out)
+}
+
+/// Reads the list into `options`, which have their defaults.
+///
+/// # Errors
+/// A tag that this version does not know, one out of order, a value that is not of the option's form.
+pub(super) fn decode(reader: &mut Reader<'_>, options: &mut Options) -> Result<()> {
+    let mut known = fields(options).into_iter();
+    for _ in 0..reader.u16()? {
+        let (tag, len) = (reader.u16()?, reader.u32()? as usize);
+        let mut value = Reader::new(reader.bytes(len)?);
+        // Both are in the order of the tags, so one that was passed comes no more.
+        let unknown =
+            || Error::Stream(format!("unknown option {tag}, or one out of order: is the other end's sy newer?"));
+        let (_, field) = known.find(|(known, _)| *known == tag).ok_or_else(unknown)?;
+        field.decode(&mut value)?;
+        value.finish()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(said: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put_u16(said.len() as u16);
+        for (tag, value) in said {
+            out.put_u16(*tag);
+            out.put_u32(value.len() as u32);
+            out.put_slice(value);
+        }
+        out
+    }
+
+    fn read(said: &[(u16, &[u8])]) -> Result<Options> {
+        let mut options = Options::default();
+        decode(&mut Reader::new(&list(said)), &mut options).map(|()| options)
+    }
+
+    #[test]
+    fn every_field_survives_the_wire_alone() {
+        for place in 0..fields(&mut Options::default()).len() {
+            let mut sent = Options::default();
+            let (_, field) = fields(&mut sent).swap_remove(place);
+            // One of these is of its form, whatever it is.
+            let values = [&b"a/b"[..], b"\0\0\0\x03a/b", &7u64.to_be_bytes(), b""];
+            let mut fits = |value: &[u8]| {
+                let mut value = Reader::new(value);
+                field.decode(&mut value).is_ok() && value.at_end()
+            };
+            values.into_iter().find(|value| fits(value)).expect("a form");
+            let encoded = encode(&mut sent).expect("it is said");
+            let mut received = Options::default();
+            decode(&mut Reader::new(&encoded), &mut received).unwrap();
+            assert_eq!(received, sent, "field {place}");
+        }
+        assert_eq!(encode(&mut Options::default()), None);
+    }
+
+    #[test]
+    fn tags_rise() {
+        let mut options = Options::default();
+        assert!(fields(&mut options).is_sorted_by(|(one, _), (other, _)| one < other));
+    }
+
+    #[test]
+    fn a_tag_that_is_unknown_or_comes_twice_or_out_of_order_is_refused() {
+        assert!(read(&[(1, b""), (2, b"")]).is_ok());
+        for said in [&[(1u16, &b""[..]), (1, b"")][..], &[(2, b""), (1, b"")], &[(0, b"")], &[(65_535, b"")]] {
+            assert!(read(said).is_err(), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_form_is_refused() {
+        assert!(read(&[(1, b"x")]).is_err());
+        let mut number: Option<u64> = None;
+        assert!(number.decode(&mut Reader::new(b"1234567")).is_err());
+        let mut path: Option<PathBuf> = None;
+        assert!(path.decode(&mut Reader::new(b"")).is_err() && path.decode(&mut Reader::new(b"a\0")).is_err());
+        let mut texts: Vec<Vec<u8>> = Vec::new();
+        assert!(texts.decode(&mut Reader::new(b"\0\0\0\x02a")).is_err());
+        let mut paths: Vec<PathBuf> = Vec::new();
+        assert!(paths.decode(&mut Reader::new(b"\0\0\0\0")).is_err());
+    }
+
+    #[test]
+    fn each_form_survives_the_wire() {
+        fn round<T: Value + Default + PartialEq + std::fmt::Debug>(sent: T) {
+            let mut received = T::default();
+            let encoded = sent.encode().expect("it is said");
+            let mut value = Reader::new(&encoded);
+            received.decode(&mut value).unwrap();
+            value.finish().unwrap();
+            assert_eq!(received, sent);
+        }
+        round(true);
+        round(Some(7u64));
+        round(Some(b"~".to_vec()));
+        round(Some(Vec::<u8>::new()));
+        round(Some(PathBuf::from("a/b")));
+        round(vec![b"one".to_vec(), Vec::new()]);
+        round(vec![PathBuf::from("one"), PathBuf::from("/two")]);
+    }
+}
