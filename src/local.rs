@@ -233,7 +233,7 @@ impl Job<'_, '_> {
         scratch: &mut Vec<u8>,
     ) -> std::result::Result<(u64, Option<io::Error>), Failure> {
         let from = self.source.open(index).map_err(Failure::Read)?;
-        let draft = Draft::begin(tree, place, self.options).map_err(Failure::Write)?;
+        let draft = self.destination.begin(tree, place, false).map_err(Failure::Write)?;
         let copied = self
             .make_room(&from, &draft)
             .and_then(|()| copy_contents(&from, draft.file(), entry.kind.size(), self.options.sparse, scratch));
@@ -245,7 +245,7 @@ impl Job<'_, '_> {
                 return Err(Failure::Write(error));
             }
         };
-        let lacking = draft.finish(tree, place, entry, len, &self.destination.keep(entry)).map_err(Failure::Write)?;
+        let lacking = self.destination.complete(draft, tree, place, entry, len).map_err(Failure::Write)?;
         Ok((len, lacking))
     }
 

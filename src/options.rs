@@ -2,6 +2,7 @@
 //!
 //! What only one end needs (verbosity, the remote shell, progress) is `cli::config`'s and never travels.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::tree::entry::Kind;
@@ -53,6 +54,10 @@ pub struct Options {
     pub delete: Option<DeleteTime>,
     /// `--max-delete`: how many deletions are too many.
     pub max_delete: Option<u64>,
+    /// `--backup`: keep what is replaced or deleted under its name with this appended.
+    pub backup: Option<Vec<u8>>,
+    /// `--backup-dir`: keep it there, not beside its place; relative to the destination.
+    pub backup_dir: Option<PathBuf>,
     /// `-S`: write runs of zeros as holes.
     pub sparse: bool,
     /// `--inplace`: write into the file under its own name.

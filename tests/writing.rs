@@ -1,10 +1,10 @@
-//! How things are written: times that are left alone, in every way that trees are synced.
+//! How things are written: times that are left alone, and backups, in every way that trees are synced.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use crate::harness::process::Finished;
-use crate::harness::{Sandbox, Tree, sync_test};
+use crate::harness::{Sandbox, Tree, noise, sync_test};
 
 /// The time of a path in the destination, links as themselves.
 fn mtime(sandbox: &Sandbox, path: &str) -> i64 {
@@ -29,4 +29,131 @@ sync_test!(times_of_directories_and_links_are_left_out_where_the_options_say_so,
     let mut lines = sandbox.sync(&["-aOJi", "--no-O", "--no-J"]).ok().lines();
     lines.sort();
     assert_eq!(lines, [".L..t...... link -> dir", ".d..t...... ./", ".d..t...... dir/"]);
+});
+
+/// What a path below the sandbox holds.
+fn read(sandbox: &Sandbox, path: &str) -> String {
+    fs::read_to_string(sandbox.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A source, and a destination in which each entry of it is another, and one more is.
+fn edited(sandbox: &Sandbox) {
+    for path in [sandbox.destination(), sandbox.source(), sandbox.path("kept")] {
+        let _ = fs::remove_dir_all(path);
+    }
+    let old = Tree::new()
+        .file("a", "old a")
+        .mode(0o640)
+        .mtime(5, 7)
+        .file("dir/b", "old b")
+        .mtime(6, 7)
+        .symlink("link", "old");
+    sandbox.write_destination(&old.file("file", "in the way").file("dir/gone", "old gone").file("same", "same"));
+    let new = Tree::new().file("a", "new a").file("dir/b", "new b").symlink("link", "new").file("file/c", "new c");
+    sandbox.write_source(&new.file("same", "same"));
+}
+
+sync_test!(a_backup_is_the_file_that_was_there_beside_its_place, |sandbox| {
+    edited(sandbox);
+    sandbox.sync(&["-ab", "--delete"]).ok();
+    let kept = [("a", "a"), ("dir/b", "b"), ("dir/gone", "gone")];
+    for (path, name) in kept {
+        assert_eq!(read(sandbox, &format!("destination/{path}~")), format!("old {name}"));
+    }
+    assert_eq!(read(sandbox, "destination/file~"), "in the way");
+    assert_eq!(fs::read_link(sandbox.destination().join("link~")).unwrap().to_str(), Some("old"));
+    let backup = fs::metadata(sandbox.destination().join("a~")).unwrap();
+    assert_eq!((backup.mode() & 0o777, backup.mtime(), backup.mtime_nsec()), (0o640, 5, 7));
+    assert!(!sandbox.destination().join("same~").exists());
+    // What was kept is not taken for something that the source does not have.
+    unchanged(&sandbox.sync(&["-abi", "--delete"]).ok());
+    for (path, _) in kept {
+        fs::remove_file(sandbox.destination().join(format!("{path}~"))).unwrap();
+    }
+    for path in ["link~", "file~"] {
+        fs::remove_file(sandbox.destination().join(path)).unwrap();
+    }
+    assert_eq!(sandbox.destination_tree().names(), sandbox.source_tree().names());
+});
+
+sync_test!(a_backup_directory_holds_what_was_there_under_its_own_path, |sandbox| {
+    for dir in ["../kept".to_string(), sandbox.path("kept").display().to_string(), "sub/../kept/".into()] {
+        edited(sandbox);
+        fs::set_permissions(sandbox.destination().join("dir"), fs::Permissions::from_mode(0o751)).unwrap();
+        sandbox.sync(&["-a", "--delete", "--backup-dir", &dir]).ok();
+        let inside = dir.starts_with("sub");
+        let kept = if inside { sandbox.destination().join("kept") } else { sandbox.path("kept") };
+        let held = |path: &str| fs::read_to_string(kept.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert_eq!(
+            [held("a"), held("dir/b"), held("dir/gone"), held("file")],
+            ["old a", "old b", "old gone", "in the way"]
+        );
+        assert_eq!(fs::read_link(kept.join("link")).unwrap().to_str(), Some("old"));
+        assert_eq!(fs::metadata(kept.join("dir")).unwrap().mode() & 0o777, 0o751);
+        if inside {
+            fs::remove_dir_all(&kept).unwrap();
+        }
+        assert_eq!(sandbox.destination_tree().names(), sandbox.source_tree().names());
+    }
+});
+
+sync_test!(a_suffix_is_appended_to_names_in_a_backup_directory_too, |sandbox| {
+    edited(sandbox);
+    sandbox.sync(&["-ab", "--suffix=.old", "--backup-dir=../kept"]).ok();
+    assert_eq!(read(sandbox, "kept/dir/b.old"), "old b");
+    edited(sandbox);
+    sandbox.sync(&["-ab", "--suffix=.old"]).ok();
+    assert_eq!(read(sandbox, "destination/dir/b.old"), "old b");
+});
+
+sync_test!(what_is_kept_in_a_directory_keeps_the_directory, |sandbox| {
+    sandbox.write_source(&Tree::new().file("a", "a"));
+    sandbox.write_destination(&Tree::new().file("gone/x", "x").file("gone/deep/y", "y").dir("empty"));
+    let lines = sandbox.sync(&["-abi", "--delete"]).ok().lines();
+    let deleted: Vec<&String> = lines.iter().filter(|line| line.starts_with("*deleting")).collect();
+    assert_eq!(deleted.len(), 3, "{lines:?}");
+    assert_eq!(sandbox.destination_tree().names(), [".", "a", "gone", "gone/deep", "gone/deep/y~", "gone/x~"]);
+    assert!(!sandbox.sync(&["-abi", "--delete"]).ok().text().contains("deleting"));
+});
+
+sync_test!(a_file_that_is_written_in_place_is_copied_before, |sandbox| {
+    for option in ["--whole-file", "--no-whole-file"] {
+        let (old, new) = (noise(1, 50_000), [noise(1, 30_000), noise(2, 25_000)].concat());
+        sandbox.write_destination(&Tree::new().file("f", &old));
+        sandbox.write_source(&Tree::new().file("f", &new).mtime(5, 5));
+        sandbox.sync(&["-ab", "--inplace", option]).ok();
+        assert_eq!(fs::read(sandbox.destination().join("f~")).unwrap(), old);
+        assert_eq!(fs::read(sandbox.destination().join("f")).unwrap(), new);
+        assert_ne!(
+            fs::metadata(sandbox.destination().join("f~")).unwrap().ino(),
+            fs::metadata(sandbox.destination().join("f")).unwrap().ino()
+        );
+    }
+});
+
+sync_test!(a_dry_run_keeps_nothing_and_deletes_nothing, |sandbox| {
+    edited(sandbox);
+    let before = sandbox.destination_tree();
+    sandbox.sync(&["-abn", "--delete"]).ok();
+    sandbox.sync(&["-an", "--delete", "--backup-dir=../kept"]).ok();
+    sandbox.destination_tree().assert_same(&before);
+    assert!(!sandbox.path("kept").exists());
+});
+
+sync_test!(an_older_backup_gives_way_to_the_newer_one, |sandbox| {
+    for text in ["one", "two", "three"] {
+        sandbox.write_source(&Tree::new().file("a", text).mtime(text.len() as i64, 7));
+        sandbox.sync(&["-abI"]).ok();
+    }
+    assert_eq!(read(sandbox, "destination/a~"), "two");
+    assert_eq!(sandbox.destination_tree().names(), [".", "a", "a~"]);
+});
+
+sync_test!(a_link_in_the_destination_leads_no_backup_out_of_it, |sandbox| {
+    edited(sandbox);
+    fs::create_dir(sandbox.path("outside")).unwrap();
+    std::os::unix::fs::symlink("../outside", sandbox.destination().join("kept")).unwrap();
+    sandbox.sync(&["-a", "--backup-dir=kept"]).code(23);
+    assert_eq!(fs::read_dir(sandbox.path("outside")).unwrap().count(), 0);
+    assert_eq!(read(sandbox, "destination/a"), "old a");
 });

@@ -155,6 +155,19 @@ pub struct Args {
     /// The rest of the sync is done. 0 deletes nothing and only tells; so does a negative number, as in rsync.
     #[arg(long, value_name = "NUM", allow_negative_numbers = true, help_heading = WRITING)]
     pub max_delete: Option<i64>,
+    /// Keep what is replaced or deleted, under its name with a ~ appended
+    ///
+    /// Implies -O, unless there is a --backup-dir.
+    #[arg(short, long, help_heading = WRITING)]
+    pub backup: bool,
+    /// Keep it in DIR, with the directories that it was in; implies --backup
+    ///
+    /// Relative to the destination; one within it is deleted by --delete as anything else is.
+    #[arg(long, value_name = "DIR", help_heading = WRITING)]
+    pub backup_dir: Option<PathBuf>,
+    /// What is appended to the names of backups [default: ~, or nothing with --backup-dir]
+    #[arg(long, value_name = "SUFFIX", help_heading = WRITING)]
+    pub suffix: Option<OsString>,
     /// Copy whole files, without the delta algorithm (on one machine this is what is done anyway)
     #[arg(short = 'W', long, help_heading = WRITING)]
     pub whole_file: bool,

@@ -14,6 +14,7 @@ use crate::filter::{self, Action, Filter};
 use crate::location::Location;
 use crate::options::{DeleteTime, Options};
 use crate::transport::ssh::{self, Remote};
+use crate::tree::room::plain;
 
 /// Longest silence of a peer that is borne unless told otherwise. Keepalives flow every few seconds, so it only ever
 /// ends what is dead.
@@ -147,12 +148,18 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     ];
     let implied = !parts.iter().any(|part| flags.given(part));
     let archived = |yes: &[&str], no: &[&str]| flags.archived(implied, yes, no);
+    let (backup, delete) = (backup(args)?, delete_time(args, &flags)?);
+    let mut filters = filters(matches)?;
+    if let Some(suffix) = backup.as_ref().filter(|_| delete.is_some() && args.backup_dir.is_none()) {
+        filters.push(filter::from_protected_suffix(suffix));
+    }
     Ok(Options {
         recursive: archived(&["recursive"], &["no_recursive"]),
         links: archived(&["links"], &["no_links"]),
         perms: archived(&["perms"], &["no_perms"]),
         times: archived(&["times"], &["no_times"]),
-        omit_dir_times: flags.on(&["omit_dir_times"], &["no_omit_dir_times"]),
+        omit_dir_times: flags.on(&["omit_dir_times"], &["no_omit_dir_times"])
+            || (backup.is_some() && args.backup_dir.is_none()),
         omit_link_times: flags.on(&["omit_link_times"], &["no_omit_link_times"]),
         group: archived(&["group"], &["no_group"]),
         owner: archived(&["owner"], &["no_owner"]),
@@ -168,8 +175,10 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         size_only: args.size_only,
         existing: args.existing,
         ignore_existing: args.ignore_existing,
-        delete: delete_time(args, &flags)?,
+        delete,
         max_delete: args.max_delete.map(|max| u64::try_from(max).unwrap_or(0)),
+        backup,
+        backup_dir: args.backup_dir.clone(),
         sparse: flags.on(&["sparse"], &["no_sparse"]),
         inplace: flags.on(&["inplace"], &["no_inplace"]),
         partial: flags.on(&["partial", "partial_progress"], &["no_partial"]),
@@ -181,7 +190,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
             Some(0) => None,
             Some(seconds) => Some(Duration::from_secs(seconds)),
         },
-        filters: filters(matches)?,
+        filters,
     })
 }
 
@@ -197,6 +206,20 @@ fn delete_time(args: &Args, flags: &Flags<'_>) -> Result<Option<DeleteTime>> {
         return Err(Error::Usage("only one of --delete-before, --delete-during and --delete-after can be".into()));
     }
     Ok(time.or(args.delete.then_some(DeleteTime::During)))
+}
+
+/// The suffix of backups, if there are to be any.
+fn backup(args: &Args) -> Result<Option<Vec<u8>>> {
+    let default = if args.backup_dir.is_some() { "" } else { "~" };
+    let suffix = args.suffix.as_deref().unwrap_or(OsStr::new(default)).as_bytes();
+    if suffix.contains(&b'/') {
+        return Err(Error::Usage("--suffix cannot contain slashes".into()));
+    }
+    let beside = args.backup_dir.as_deref().is_none_or(|dir| plain(dir).as_os_str().is_empty());
+    if suffix.is_empty() && beside {
+        return Err(Error::Usage("--suffix cannot be empty unless --backup-dir names another directory".into()));
+    }
+    Ok((args.backup || args.backup_dir.is_some()).then(|| suffix.to_vec()))
 }
 
 /// All filter rules in the order in which they were typed, whichever option brought them.
@@ -341,8 +364,22 @@ mod tests {
     }
 
     #[test]
+    fn backups_have_a_suffix_or_a_directory_and_are_protected_beside_their_places() {
+        assert_eq!(options("-a --suffix=.old").backup, None);
+        assert_eq!(options("-ab").backup, Some(b"~".to_vec()));
+        assert_eq!(options("-ab --suffix=.old").backup, Some(b".old".to_vec()));
+        assert_eq!(options("-a --backup-dir=x").backup, Some(Vec::new()));
+        assert!(options("-ab").omit_dir_times && !options("-a --backup-dir=x").omit_dir_times);
+        assert_eq!(options("-ab --del --exclude=x --suffix=[1]").filters, [&b"- x"[..], br"P *\[1\]"]);
+        assert!(options("-ab").filters.is_empty() && options("-a --backup-dir=x --del").filters.is_empty());
+    }
+
+    #[test]
     fn what_cannot_be_is_refused() {
         for line in [
+            "-ab --suffix=/ a b",
+            "-ab --suffix= a b",
+            "-a --backup-dir=./ a b",
             "-a a",
             "-a h:a g:b",
             "-a h:a b c",

@@ -7,7 +7,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::Destination;
 use crate::options::Options;
+use crate::tree::aside::Way;
 use crate::tree::dir::Tree;
 use crate::tree::entry::Entry;
 use crate::tree::metadata::{self, Keep};
@@ -33,12 +35,40 @@ pub struct Draft {
     keeps_partial: bool,
 }
 
-impl Draft {
-    /// Begins the file at `place`.
+impl Destination {
+    /// Begins the file at `place`; `again` if it was begun before.
     ///
     /// # Errors
-    /// The system's, from creating the temporary file or opening the file itself.
-    pub fn begin(tree: &Tree, place: &Path, options: &Options) -> io::Result<Draft> {
+    /// The system's, from creating the temporary file or opening the file itself, or from keeping that with `--backup`.
+    pub fn begin(&self, tree: &Tree, place: &Path, again: bool) -> io::Result<Draft> {
+        // What is written in place is lost with the first byte.
+        if self.options.inplace && !again {
+            self.back_up(tree, place, Way::Copy)?;
+        }
+        Draft::begin(tree, place, &self.options)
+    }
+
+    /// Ends a file that is all there, `len` bytes: see [`Draft::finish`].
+    ///
+    /// # Errors
+    /// As there, or from keeping what stood at `place`.
+    pub fn complete(
+        &self,
+        draft: Draft,
+        tree: &Tree,
+        place: &Path,
+        entry: &Entry,
+        len: u64,
+    ) -> io::Result<Option<io::Error>> {
+        if draft.is_fresh() {
+            self.back_up(tree, place, Way::Link)?;
+        }
+        draft.finish(tree, place, entry, len, &self.keep(entry))
+    }
+}
+
+impl Draft {
+    fn begin(tree: &Tree, place: &Path, options: &Options) -> io::Result<Draft> {
         let then = if options.partial { WhenAbandoned::KeepPartial } else { WhenAbandoned::Remove };
         let target = match options.inplace {
             true => Target::InPlace(open_in_place(tree, place)?),
@@ -65,14 +95,7 @@ impl Draft {
     ///
     /// # Errors
     /// The system's; what stood at `place` before is then untouched (unless the file was written in place).
-    pub fn finish(
-        self,
-        tree: &Tree,
-        place: &Path,
-        entry: &Entry,
-        len: u64,
-        keep: &Keep,
-    ) -> io::Result<Option<io::Error>> {
+    fn finish(self, tree: &Tree, place: &Path, entry: &Entry, len: u64, keep: &Keep) -> io::Result<Option<io::Error>> {
         // Without -p the mode is that of what is replaced.
         let made = matches!(self.target, Target::InPlace(InPlace { made: true, .. }));
         let mut replaced = if keep.perms || made { None } else { tree.lstat(place)?.filter(Entry::is_file) };

@@ -9,7 +9,6 @@ use super::draft::Draft;
 use crate::delta::strong::Hasher;
 use crate::delta::{Op, PatchError, Patcher};
 use crate::error::{Error, Result};
-use crate::options::Options;
 use crate::protocol::message::DeltaOps;
 use crate::tree::copy::SparseWriter;
 use crate::tree::dir::Tree;
@@ -48,23 +47,23 @@ pub enum Ending {
 }
 
 impl Incoming {
-    /// Begins the file at `place`.
+    /// Begins the file at `place` of the destination's tree; `again` if it was begun before.
     ///
     /// # Errors
-    /// The system's, from creating the temporary file or opening the file itself.
+    /// Those of [`Destination::begin`].
     pub fn begin(
+        destination: &Destination,
         tree: &Tree,
         place: &Path,
-        options: &Options,
-        seed: u64,
+        again: bool,
         basis: Option<Basis>,
     ) -> io::Result<Incoming> {
-        let draft = Draft::begin(tree, place, options)?;
-        let sparse = match options.sparse {
+        let draft = destination.begin(tree, place, again)?;
+        let sparse = match destination.options.sparse {
             true => Some(SparseWriter::new(draft.file().try_clone()?, draft.is_fresh())),
             false => None,
         };
-        let output = Output { draft, sparse, hasher: Hasher::new(seed), written: 0 };
+        let output = Output { draft, sparse, hasher: Hasher::new(destination.seed), written: 0 };
         Ok(Incoming { output, matched: 0, basis })
     }
 
@@ -134,8 +133,7 @@ impl Incoming {
         }
         match &destination.tree {
             Some(tree) => {
-                let keep = destination.keep(entry);
-                draft.finish(tree, &destination.place(entry), entry, written, &keep).map(Ending::Placed)
+                destination.complete(draft, tree, &destination.place(entry), entry, written).map(Ending::Placed)
             }
             None => Ok(Ending::Placed(None)),
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Destination;
 use crate::plan::{self, Action, Changes, Decision};
+use crate::tree::aside::Way;
 use crate::tree::entry::Entry;
 
 /// The first name of a hard-link group that is there or will be.
@@ -65,7 +66,8 @@ impl Destination {
         let place = self.place(entry);
         self.touch(&place);
         let (Some(tree), Some(leader)) = (&self.tree, self.leader(entry)) else { return };
-        if let Err(error) = tree.replace_with_hard_link(leader, &place) {
+        let kept = self.back_up(tree, &place, Way::Link);
+        if let Err(error) = kept.and_then(|()| tree.replace_with_hard_link(leader, &place)) {
             self.monitor.failed("make hard link", &self.path_of(&place), &error);
             self.count_failed(decision);
         }

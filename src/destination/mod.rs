@@ -19,6 +19,7 @@ use crate::options::Options;
 use crate::plan::{self, Action, Changes, Decision, Powers};
 use crate::protocol::message::{Counters, Deleted};
 use crate::source;
+use crate::tree::aside::Way;
 use crate::tree::dir::Tree;
 use crate::tree::entry::{Entry, Kind};
 use crate::tree::metadata::{self, Keep};
@@ -27,6 +28,7 @@ use crate::tree::place::{is_partial_name, partial_name};
 
 pub mod ahead;
 mod attributes;
+mod backup;
 pub mod delete;
 pub mod draft;
 pub mod extra;
@@ -38,6 +40,7 @@ mod tests;
 
 use ahead::{Ahead, Found};
 use attributes::WORKING_DIR_MODE;
+use backup::Backup;
 use links::Leader;
 use remove::Tell;
 
@@ -120,6 +123,8 @@ pub struct Destination {
     /// What was found in the directory that is being decided about, before its list was here.
     found: Option<Found>,
     ahead: Ahead,
+    /// What is replaced or deleted is kept.
+    backup: Option<Backup>,
 }
 
 impl Destination {
@@ -168,11 +173,15 @@ impl Destination {
             listed_partials: outline.partials,
             found: None,
             ahead: Ahead::default(),
+            backup: None,
         };
         if !outline.is_complete {
             destination.source_is_incomplete();
         }
         destination.open_root(!outline.is_empty || location::copies_contents(path))?;
+        if let Some(tree) = &destination.tree {
+            destination.backup = Backup::open(tree, options)?;
+        }
         Ok(destination)
     }
 
@@ -422,24 +431,21 @@ impl Destination {
             return Ok(());
         }
         let Some(tree) = &self.tree else { return Ok(()) };
-        tree.remove_file(place).map_err(|error| ("make way for directory", error))
+        self.remove_or_keep(tree, place).map_err(|error| ("make way for directory", error))
     }
 
     fn create(&mut self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Attempt<()> {
         self.open_up(parent(place))?;
         self.touch(place);
-        let Some(tree) = &self.tree else { return Ok(()) };
         let mode = self.mode_for(entry, existing);
+        if entry.is_dir() {
+            return self.create_dir(entry, place, mode);
+        }
+        let Some(tree) = &self.tree else { return Ok(()) };
+        if existing.is_some() {
+            self.back_up(tree, place, Way::Link).map_err(|error| ("keep (see --backup)", error))?;
+        }
         match &entry.kind {
-            Kind::Dir => {
-                // Times and the final mode follow when the contents are in: see `finish`. The root is there already.
-                if place != Path::new(".") {
-                    tree.create_dir(place, mode | WORKING_DIR_MODE).map_err(|error| ("create directory", error))?;
-                }
-                let inherited = self.inherited(place).map_err(|error| ("look at", error))?;
-                self.modes.insert(place.to_path_buf(), mode | inherited);
-                return self.pass_on_group(entry, place, inherited);
-            }
             Kind::Symlink { target } => {
                 tree.replace_with_symlink(target, place).map_err(|error| ("create symbolic link", error))?;
             }
@@ -449,6 +455,17 @@ impl Destination {
         let wanted = Entry { mode, ..entry.clone() };
         let keep = Keep { perms: true, ..self.keep(entry) };
         metadata::apply(tree, place, &wanted, &keep, made.as_ref()).map_err(|error| ("set attributes of", error))
+    }
+
+    /// Times and the final mode follow when the contents are in: see `finish`. The root is there already.
+    fn create_dir(&mut self, entry: &Entry, place: &Path, mode: u32) -> Attempt<()> {
+        let Some(tree) = &self.tree else { return Ok(()) };
+        if place != Path::new(".") {
+            tree.create_dir(place, mode | WORKING_DIR_MODE).map_err(|error| ("create directory", error))?;
+        }
+        let inherited = self.inherited(place).map_err(|error| ("look at", error))?;
+        self.modes.insert(place.to_path_buf(), mode | inherited);
+        self.pass_on_group(entry, place, inherited)
     }
 
     /// Notes that the directory which `place` is in gets its times from us later.

@@ -77,7 +77,10 @@ impl Destination {
 
     /// Whether a tree can be removed as it is, without a question about each name.
     fn protects_nothing(&self) -> bool {
-        let asks = self.options.dry_run || self.options.partial || self.options.max_delete.is_some();
+        let asks = self.options.dry_run
+            || self.options.partial
+            || self.options.backup.is_some()
+            || self.options.max_delete.is_some();
         self.filter.is_empty() && !asks
     }
 
@@ -97,9 +100,12 @@ impl Destination {
                 let is_dir = tree.lstat(&path)?.is_some_and(|entry| entry.is_dir());
                 if self.protects_within(&path, is_dir) {
                     kept.extend(path.ancestors().map(Path::to_path_buf));
-                } else {
-                    found.push((path, is_dir));
+                    continue;
                 }
+                if !is_dir && self.stays_as_backup(&path) {
+                    kept.extend(path.ancestors().skip(1).map(Path::to_path_buf));
+                }
+                found.push((path, is_dir));
             }
         }
         let mut result = Ok(!kept.contains(dir));
@@ -129,7 +135,7 @@ impl Destination {
             return Ok(());
         }
         if !self.options.dry_run {
-            if is_dir { tree.remove_dir(path) } else { tree.remove_file(path) }?;
+            if is_dir { tree.remove_dir(path) } else { self.remove_or_keep(tree, path) }?;
             self.touch(path);
         }
         self.told(path.to_path_buf(), is_dir, deleted);

@@ -32,6 +32,18 @@ pub fn from_include(pattern: &[u8]) -> Vec<u8> {
     old_style(pattern, Action::Include)
 }
 
+/// The rule that protects what ends in `suffix` from deletion, whatever wildcards that holds.
+pub fn from_protected_suffix(suffix: &[u8]) -> Vec<u8> {
+    let mut rule = b"P *".to_vec();
+    for byte in suffix {
+        if b"*?[]\\".contains(byte) {
+            rule.push(b'\\');
+        }
+        rule.push(*byte);
+    }
+    rule
+}
+
 fn old_style(pattern: &[u8], action: Action) -> Vec<u8> {
     let complete = pattern.is_empty() || pattern == b"!" || pattern.starts_with(b"- ") || pattern.starts_with(b"+ ");
     let sign: &[u8] = match action {

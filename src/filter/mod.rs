@@ -20,7 +20,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use expand::{Action, expand, from_exclude, from_file, from_include};
+pub use expand::{Action, expand, from_exclude, from_file, from_include, from_protected_suffix};
 pub use rule::FilterError;
 
 use pattern::Candidate;

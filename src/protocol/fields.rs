@@ -18,7 +18,12 @@ use crate::options::Options;
 
 /// Every such option with its tag, in the order of the tags.
 fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
-    vec![(1, &mut options.omit_dir_times), (2, &mut options.omit_link_times)]
+    vec![
+        (1, &mut options.omit_dir_times),
+        (2, &mut options.omit_link_times),
+        (3, &mut options.backup),
+        (4, &mut options.backup_dir),
+    ]
 }
 
 /// What an option's value is on the wire.

@@ -32,6 +32,8 @@ pub struct Wanted {
     pub dir: u32,
     /// Its user has been told that it comes.
     announced: bool,
+    /// Something of it has come.
+    begun: bool,
     /// What was said of the basis: nothing yet, that there is none, or its geometry.
     signed: Option<Option<Geometry>>,
     /// Bytes of its signature that wait for the delta.
@@ -41,7 +43,7 @@ pub struct Wanted {
 impl Wanted {
     /// A file that was decided on just now.
     pub fn new(entry: Entry, decision: Decision, dir: u32) -> Wanted {
-        Wanted { entry, decision, dir, announced: false, signed: None, signature_bytes: 0 }
+        Wanted { entry, decision, dir, announced: false, begun: false, signed: None, signature_bytes: 0 }
     }
 }
 
@@ -171,7 +173,8 @@ impl<'a> Arrivals<'a> {
         for (index, contents) in batch.files() {
             let entry = self.announce(index)?;
             self.session.monitor.progress.bytes_done(contents.len() as u64);
-            match self.write_whole(&entry, contents) {
+            let again = std::mem::replace(&mut self.wanted(index)?.begun, true);
+            match self.write_whole(&entry, contents, again) {
                 Ok(lacking) => {
                     self.placed(&entry, lacking);
                     self.conclude(index, Status::Done)?;
@@ -191,10 +194,10 @@ impl<'a> Arrivals<'a> {
     }
 
     /// Makes a file of its whole contents; says which attribute it could not be given.
-    fn write_whole(&mut self, entry: &Entry, contents: &[u8]) -> io::Result<Option<io::Error>> {
+    fn write_whole(&mut self, entry: &Entry, contents: &[u8], again: bool) -> io::Result<Option<io::Error>> {
         let Some(tree) = &self.destination.tree else { return Ok(None) };
         let place = self.destination.place(entry);
-        let mut file = Incoming::begin(tree, &place, &self.session.options, self.session.seed, None)?;
+        let mut file = Incoming::begin(&self.destination, tree, &place, again, None)?;
         if let Err(error) = file.write(contents) {
             file.abandon();
             return Err(error);
@@ -249,9 +252,10 @@ impl<'a> Arrivals<'a> {
     /// Begins to take a file in. One that cannot be written fails alone; its contents are then passed over.
     fn begin(&mut self, index: u32, basis: Option<Basis>) -> Result<()> {
         let entry = self.announce(index)?;
+        let again = std::mem::replace(&mut self.wanted(index)?.begun, true);
         let Some(tree) = &self.destination.tree else { return Ok(()) };
         let place = self.destination.place(&entry);
-        let begun = Incoming::begin(tree, &place, &self.session.options, self.session.seed, basis);
+        let begun = Incoming::begin(&self.destination, tree, &place, again, basis);
         let (incoming, result) = match begun {
             Ok(file) => (Some(file), Ok(())),
             Err(error) => (None, Err(error)),

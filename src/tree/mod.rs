@@ -1,5 +1,6 @@
 //! A tree on disk, always reached through a handle on its root.
 
+pub mod aside;
 pub mod copy;
 pub mod dir;
 pub mod entry;
@@ -7,6 +8,7 @@ pub mod metadata;
 pub mod owners;
 pub mod paths;
 pub mod place;
+pub mod room;
 pub mod scanner;
 mod stat;
 #[cfg(test)]

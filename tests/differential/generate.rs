@@ -83,6 +83,9 @@ fn options(rng: &mut Rng) -> Vec<String> {
     }
     sometimes(6, "--no-whole-file");
     sometimes(8, "-W");
+    for option in ["-b", "--backup-dir=../backup", "--suffix=.old"] {
+        sometimes(10, option);
+    }
     let filters = [
         "--exclude=*b*",
         "--include=*a*",
@@ -102,6 +105,9 @@ fn options(rng: &mut Rng) -> Vec<String> {
     // Two times of deletion are refused by both, which is for the tests that look at arguments.
     let time = options.iter().copied().rfind(|option| times.contains(option));
     options.retain(|option| !times.contains(option) || Some(*option) == time);
+    // What is kept beside its place keeps the directory that it is in, which rsync does not foresee in a dry run.
+    let kept = options.iter().any(|option| matches!(*option, "-b" | "--backup-dir=../backup"));
+    options.retain(|option| *option != "-n" || !kept);
     options.into_iter().map(String::from).collect()
 }
 
