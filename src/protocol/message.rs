@@ -40,6 +40,7 @@ pub mod code {
     pub const KEEPALIVE: u8 = 0x30;
     pub const SESSION_START: u8 = 0x31;
     pub const SESSION_END: u8 = 0x32;
+    pub const SESSION_OVER: u8 = 0x33;
     pub const ERROR: u8 = 0xff;
 }
 
@@ -91,6 +92,11 @@ pub enum Message {
     },
     /// Either: done, and this is what it took.
     SessionEnd(Counters),
+    /// Either, on a link for several sessions: this was my last word of this one.
+    SessionOver {
+        /// That of its SESSION_START.
+        session_id: u64,
+    },
     /// Either: something went wrong.
     Error(Report),
 }
@@ -332,6 +338,7 @@ impl Message {
             Message::Progress { .. } => code::PROGRESS,
             Message::Keepalive { .. } => code::KEEPALIVE,
             Message::SessionEnd(_) => code::SESSION_END,
+            Message::SessionOver { .. } => code::SESSION_OVER,
             Message::Error(_) => code::ERROR,
         }
     }
@@ -404,6 +411,7 @@ impl Message {
                 echo.into_iter().for_each(|echo| out.put_u64(echo));
             }
             Message::SessionEnd(counters) => put_counters(out, counters),
+            Message::SessionOver { session_id } => out.put_u64(session_id),
             Message::Error(report) => {
                 out.put_u8(u8::from(report.fatal));
                 out.put_u8(report.code as u8);
@@ -458,6 +466,7 @@ impl Message {
                 let echo = if reader.at_end() { None } else { Some(reader.u64()?) };
                 Message::Keepalive { timestamp, echo }
             }
+            code::SESSION_OVER => Message::SessionOver { session_id: reader.u64()? },
             code::SESSION_END => Message::SessionEnd(counters(&mut reader)?),
             code::ERROR => {
                 let (fatal, number) = (reader.u8()? != 0, reader.u8()?);

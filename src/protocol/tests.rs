@@ -118,6 +118,7 @@ fn message() -> impl Strategy<Value = Message> {
             let heap = HeapCounts { list, ..HeapCounts::default() };
             Message::SessionEnd(Counters { listed, created, matched, depth, stages_us, heap, ..Counters::default() })
         }),
+        any::<u64>().prop_map(|session_id| Message::SessionOver { session_id }),
         (any::<bool>(), vec(any::<u8>(), 0..90)).prop_map(|(fatal, text)| Message::Error(Report {
             fatal,
             code: ExitCode::Partial,

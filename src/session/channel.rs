@@ -7,27 +7,25 @@
 
 use std::io::IoSlice;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use async_compression::tokio::bufread::ZstdDecoder;
-use async_compression::tokio::write::ZstdEncoder;
-use async_compression::{Level, zstd::DParameter};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
-use tokio_util::io::{InspectReader, InspectWriter};
+use tokio::task::JoinHandle;
 
 use super::Greeting;
 use super::round_trip::Distance;
+use super::stream::{Sink, Source};
 use crate::error::{Error, ExitCode, Result};
 use crate::events::Monitor;
 use crate::protocol::buffers::Buffers;
 use crate::protocol::frame::{Frame, RawFrame, is_hangup, read_frame};
 use crate::protocol::hello::Clock;
 use crate::protocol::message::{Message, Report, Role, code};
-use crate::transport::Link;
+use crate::transport::{Link, LinkReader, LinkWriter};
 
 /// Bytes held by frames that wait to be written before a role that sends more has to wait.
 const SEND_BUDGET: usize = 4 << 20;
@@ -39,14 +37,8 @@ const INBOX_LIMIT: usize = 512 << 20;
 const MAX_ANSWERS: u8 = 8;
 /// Frames that are written with one call, at most.
 const WRITE_BATCH: usize = 64;
-/// What `read` asks the link for at once.
-const READ_BUFFER: usize = 256 << 10;
 /// Keepalives are sent this often on a silent link, or three times within a shorter timeout.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// Largest zstd window that a peer may make us allocate: 8 MiB.
-const ZSTD_WINDOW_LOG: u32 = 23;
-/// zstd's own default: the level whose speed suits a link.
-const ZSTD_LEVEL: i32 = 3;
 
 /// What crossed the link, in frames and in bytes as the link carried them (compressed ones, with `-z`).
 #[derive(Debug, Default)]
@@ -77,6 +69,20 @@ pub struct Settings {
     pub distance: Distance,
     /// The greeting, where it is yet to be read.
     pub greeting: Option<Arc<Greeting>>,
+    /// The session's number, on a link that is kept: each end's last frame tells it.
+    pub session_id: Option<u64>,
+    /// How long the first word of a peer may take that is known to be there.
+    pub first_word: Option<Duration>,
+}
+
+/// The two tasks between a session's queues and its link, each of which ends with its half of a link that is kept.
+pub struct Ends {
+    /// Ends when the peer has said its last word.
+    pub reading: JoinHandle<Option<LinkReader>>,
+    /// Ends when ours is written.
+    pub writing: JoinHandle<Option<LinkWriter>>,
+    /// Nothing has been read that a session does not know of: who ends `reading` now loses nothing.
+    pub quiet: Arc<AtomicBool>,
 }
 
 /// What the peer says, in order.
@@ -108,18 +114,13 @@ struct Speaker {
 }
 
 /// Puts a session's queues before a link whose greeting is over. Must be called within a runtime.
-pub fn open(
-    link: Link,
-    settings: Settings,
-    monitor: Arc<Monitor>,
-    traffic: Arc<Traffic>,
-) -> (Inbox, Outbox, tokio::task::JoinHandle<()>) {
+pub fn open(link: Link, settings: Settings, monitor: Arc<Monitor>, traffic: Arc<Traffic>) -> (Inbox, Outbox, Ends) {
     let bounded = settings.role == Role::Receiver;
     let (into_inbox, inbox_frames) = mpsc::unbounded_channel();
     let (into_link, outbox_frames) = mpsc::unbounded_channel();
     let budget = Arc::new(Semaphore::new(if bounded { RECEIVE_BUDGET } else { INBOX_LIMIT }));
     let room = Arc::new(Semaphore::new(SEND_BUDGET));
-    let writer = sink(link.writer, settings.compress, &traffic);
+    let writer = Sink::new(link.writer, settings.compress, &traffic);
     let (root, buffers) = (settings.root, settings.buffers);
     let speaker = Arc::new(Speaker {
         frames: into_link,
@@ -138,40 +139,17 @@ pub fn open(
         buffers: buffers.clone(),
         distance: settings.distance,
         speaker: WeakOutbox(Arc::downgrade(&speaker)),
+        session_id: settings.session_id,
+        first_word: settings.first_word,
+        quiet: Arc::default(),
     };
-    tokio::spawn(reading.run(link.reader, into_inbox));
+    let quiet = reading.quiet.clone();
+    let reading = tokio::spawn(reading.run(link.reader, into_inbox));
     let beat = settings.timeout.map_or(KEEPALIVE, |timeout| KEEPALIVE.min(timeout / 3));
-    let writing = tokio::spawn(write_frames(writer, outbox_frames, room, beat, traffic, buffers.clone()));
+    let writing = Writing { room, beat, traffic, buffers: buffers.clone(), session_id: settings.session_id };
+    let ends = Ends { reading, writing: tokio::spawn(writing.run(writer, outbox_frames)), quiet };
     let inbox = Inbox { frames: inbox_frames, budget, bounded, root, buffers, monitor, ended: false, peeked: None };
-    (inbox, Outbox(speaker), writing)
-}
-
-type Source = Box<dyn AsyncRead + Send + Unpin>;
-type Sink = Box<dyn AsyncWrite + Send + Unpin>;
-
-/// What comes, counted next to the link and, if asked, decompressed behind that.
-fn source(reader: Source, compress: bool, traffic: &Arc<Traffic>) -> Source {
-    let counts = traffic.clone();
-    let reader = InspectReader::new(reader, move |bytes| {
-        counts.wire_in.fetch_add(bytes.len() as u64, Relaxed);
-    });
-    let reader = BufReader::with_capacity(READ_BUFFER, reader);
-    if !compress {
-        return Box::new(reader);
-    }
-    Box::new(ZstdDecoder::with_params(reader, &[DParameter::window_log_max(ZSTD_WINDOW_LOG)]))
-}
-
-/// Where what we say goes, counted next to the link and, if asked, compressed before that.
-fn sink(writer: Sink, compress: bool, traffic: &Arc<Traffic>) -> Sink {
-    let counts = traffic.clone();
-    let writer = InspectWriter::new(writer, move |bytes| {
-        counts.wire_out.fetch_add(bytes.len() as u64, Relaxed);
-    });
-    if !compress {
-        return Box::new(writer);
-    }
-    Box::new(ZstdEncoder::with_quality(writer, Level::Precise(ZSTD_LEVEL)))
+    (inbox, Outbox(speaker), ends)
 }
 
 struct Reading {
@@ -186,52 +164,59 @@ struct Reading {
     distance: Distance,
     /// Only to ask and to answer: what a role says is the role's.
     speaker: WeakOutbox,
+    session_id: Option<u64>,
+    first_word: Option<Duration>,
+    quiet: Arc<AtomicBool>,
 }
 
 impl Reading {
-    /// Reads to the end of the link. A role that waits to send to a peer which is gone or silent is then let go.
-    async fn run(self, mut link: Source, inbox: mpsc::UnboundedSender<Result<RawFrame>>) {
+    /// Reads to the end of the link, or of the session on one that is kept. A role that waits to send to a peer which is gone
+    /// or silent is then let go.
+    async fn run(self, mut link: LinkReader, inbox: mpsc::UnboundedSender<Result<RawFrame>>) -> Option<LinkReader> {
         let room = self.room.clone();
         let greeted = match &self.greeting {
             Some(greeting) => greeting.hear(&mut link, self.timeout).await,
             None => true,
         };
+        let mut over = None;
         if greeted {
-            let link = source(link, self.compress, &self.traffic);
-            self.read_all(link, inbox).await;
+            let mut link = Source::new(link, self.compress, &self.traffic);
+            match self.read_all(&mut link, &inbox).await {
+                Ok(()) => over = Some(link),
+                Err(error) => drop(inbox.send(Err(error))),
+            }
         } else {
             let _ = inbox.send(Err(Error::Disconnected));
         }
         room.close();
+        drop(inbox);
+        over?.into_link().await
     }
 
-    async fn read_all(self, mut link: Source, inbox: mpsc::UnboundedSender<Result<RawFrame>>) {
+    /// Hands the role what comes, until the peer has said its last word of this session.
+    async fn read_all(&self, link: &mut Source, inbox: &mpsc::UnboundedSender<Result<RawFrame>>) -> Result<()> {
         self.say(self.distance.question());
         let mut answers = MAX_ANSWERS;
+        let mut patience = self.first_word.or(self.timeout);
         loop {
-            let frame = match read_frame(&mut link, self.timeout, &self.buffers).await {
-                Ok(Some(frame)) => frame,
-                Ok(None) => {
-                    let _ = inbox.send(Err(Error::Disconnected));
-                    return;
-                }
-                Err(error) => {
-                    let _ = inbox.send(Err(error));
-                    return;
-                }
-            };
-            self.traffic.frames_in.fetch_add(1, Relaxed);
-            if frame.code == code::KEEPALIVE {
-                let answer = self.distance.hear(&frame.payload).filter(|_| answers > 0);
-                answers -= u8::from(answer.is_some());
-                self.say(answer);
-                self.buffers.give_back(frame.payload);
-                continue;
+            if self.session_id.is_some() && patience == self.timeout {
+                link.stirs_within(patience, &self.quiet).await?;
             }
-            let admitted = self.admit(&frame).await;
-            let refused = admitted.is_err();
-            if inbox.send(admitted.map(|()| frame)).is_err() || refused {
-                return;
+            let frame = read_frame(link, patience, &self.buffers).await?.ok_or(Error::Disconnected)?;
+            patience = self.timeout;
+            self.traffic.frames_in.fetch_add(1, Relaxed);
+            match (frame.code, self.session_id) {
+                (code::KEEPALIVE, _) => {
+                    let answer = self.distance.hear(&frame.payload).filter(|_| answers > 0);
+                    answers -= u8::from(answer.is_some());
+                    self.say(answer);
+                    self.buffers.give_back(frame.payload);
+                }
+                (code::SESSION_OVER, Some(session_id)) => return ended(session_id, &frame),
+                _ => {
+                    self.admit(&frame).await?;
+                    inbox.send(Ok(frame)).map_err(|_| Error::Disconnected)?;
+                }
             }
         }
     }
@@ -261,41 +246,63 @@ fn weight(frame: &RawFrame) -> u32 {
     (frame.payload.capacity() + 64) as u32
 }
 
-async fn write_frames(
-    mut link: Sink,
-    mut frames: mpsc::UnboundedReceiver<Frame>,
+/// Judges a peer's last frame of a session.
+fn ended(session_id: u64, frame: &RawFrame) -> Result<()> {
+    match frame.payload[..] == session_id.to_be_bytes() {
+        true => Ok(()),
+        false => Err(Error::Stream("the end of another session".into())),
+    }
+}
+
+struct Writing {
     room: Arc<Semaphore>,
     beat: Duration,
     traffic: Arc<Traffic>,
     buffers: Buffers,
-) {
-    let clock = Clock::start();
-    let mut batch = Vec::with_capacity(WRITE_BATCH);
-    loop {
-        let paid = match tokio::time::timeout(beat, frames.recv_many(&mut batch, WRITE_BATCH)).await {
-            Ok(0) => break,
-            Ok(_) => batch.iter().map(Frame::weight).sum(),
-            Err(_) => {
-                // Nobody has waited for room for it, so none is given back.
-                batch.push(Message::Keepalive { timestamp: clock.micros(), echo: None }.encode(&buffers));
-                0
+    session_id: Option<u64>,
+}
+
+impl Writing {
+    /// Writes what is said until all has been, then ends the link, or the session on one that is kept.
+    async fn run(self, mut link: Sink, mut frames: mpsc::UnboundedReceiver<Frame>) -> Option<LinkWriter> {
+        let clock = Clock::start();
+        let mut batch = Vec::with_capacity(WRITE_BATCH);
+        loop {
+            let paid = match tokio::time::timeout(self.beat, frames.recv_many(&mut batch, WRITE_BATCH)).await {
+                Ok(0) => break,
+                Ok(_) => batch.iter().map(Frame::weight).sum(),
+                Err(_) => {
+                    // Nobody has waited for room for it, so none is given back.
+                    batch.push(Message::Keepalive { timestamp: clock.micros(), echo: None }.encode(&self.buffers));
+                    0
+                }
+            };
+            if self.write(&mut link, &mut batch).await.is_err() {
+                // The reader will say why: a peer that is gone has closed that direction as well.
+                self.room.close();
+                return None;
             }
-        };
-        if write_batch(&mut link, &batch).await.is_err() {
-            // The reader will say why: a peer that is gone has closed that direction as well.
-            room.close();
-            return;
+            self.room.add_permits(paid);
         }
-        traffic.frames_out.fetch_add(batch.len() as u64, Relaxed);
-        room.add_permits(paid);
-        for frame in batch.drain(..) {
-            buffers.give_back(frame.head);
-            if let Some(body) = frame.body.reclaim() {
-                buffers.give_back(body);
-            }
+        if let Some(session_id) = self.session_id {
+            batch.push(Message::SessionOver { session_id }.encode(&self.buffers));
+            self.write(&mut link, &mut batch).await.ok()?;
         }
+        link.shutdown().await.ok()?;
+        self.session_id.map(|_| link.into_link())
     }
-    let _ = link.shutdown().await;
+
+    async fn write(&self, link: &mut Sink, batch: &mut Vec<Frame>) -> std::io::Result<()> {
+        write_batch(link, batch).await?;
+        self.traffic.frames_out.fetch_add(batch.len() as u64, Relaxed);
+        for frame in batch.drain(..) {
+            self.buffers.give_back(frame.head);
+            if let Some(body) = frame.body.reclaim() {
+                self.buffers.give_back(body);
+            }
+        }
+        Ok(())
+    }
 }
 
 async fn write_batch(link: &mut Sink, batch: &[Frame]) -> std::io::Result<()> {
@@ -497,6 +504,8 @@ mod tests {
                 buffers: Buffers::default(),
                 distance: Distance { clock: Clock::start(), known: known.clone(), asks },
                 greeting: None,
+                session_id: None,
+                first_word: None,
             };
             (known, open(link, settings, Arc::new(Monitor::deaf()), Arc::default()))
         };

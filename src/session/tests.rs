@@ -17,6 +17,8 @@ use crate::options::DeleteTime;
 use crate::phases;
 use crate::transport::memory;
 
+mod kept;
+
 /// A source and a destination, and the options of an archive.
 struct Trees {
     dir: TempDir,

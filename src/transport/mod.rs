@@ -1,17 +1,25 @@
 //! Links: byte pipes to the other end, whatever they are made of. A link knows nothing of what crosses it.
+//!
+//! Most links carry one session and end with it. One that `keeps` is there for several, one after another: writing to its end
+//! does not close it, and what was read too far is read again by whoever comes next.
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub mod memory;
+pub mod socket;
 pub mod ssh;
 pub mod stdio;
 
 /// The two directions of a link.
 pub struct Link {
     /// What the peer says.
-    pub reader: Box<dyn AsyncRead + Send + Unpin>,
+    pub reader: LinkReader,
     /// What the peer hears.
-    pub writer: Box<dyn AsyncWrite + Send + Unpin>,
+    pub writer: LinkWriter,
 }
 
 impl Link {
@@ -20,7 +28,82 @@ impl Link {
         reader: impl AsyncRead + Send + Unpin + 'static,
         writer: impl AsyncWrite + Send + Unpin + 'static,
     ) -> Link {
-        Link { reader: Box::new(reader), writer: Box::new(writer) }
+        Link {
+            reader: LinkReader { unread: Vec::new(), inner: Box::new(reader) },
+            writer: LinkWriter { keeps: false, inner: Box::new(writer) },
+        }
+    }
+
+    /// The same link, for several sessions.
+    pub fn kept(mut self) -> Link {
+        self.writer.keeps = true;
+        self
+    }
+
+    /// Whether it is there for several sessions.
+    pub fn keeps(&self) -> bool {
+        self.writer.keeps
+    }
+}
+
+/// The direction that we read.
+pub struct LinkReader {
+    /// Taken from `inner` by one who had no use for it.
+    unread: Vec<u8>,
+    inner: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+impl LinkReader {
+    /// Gives bytes back that were read last: they are read again first.
+    pub fn unread(&mut self, bytes: &[u8]) {
+        self.unread.splice(..0, bytes.iter().copied());
+    }
+}
+
+impl AsyncRead for LinkReader {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.unread.is_empty() {
+            return Pin::new(&mut self.inner).poll_read(cx, buffer);
+        }
+        let count = buffer.remaining().min(self.unread.len());
+        buffer.put_slice(&self.unread[..count]);
+        self.unread.drain(..count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The direction that we write. Shutting it down ends the link, or only flushes one that is kept.
+pub struct LinkWriter {
+    keeps: bool,
+    inner: Box<dyn AsyncWrite + Send + Unpin>,
+}
+
+impl AsyncWrite for LinkWriter {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.keeps {
+            true => Pin::new(&mut self.inner).poll_flush(cx),
+            false => Pin::new(&mut self.inner).poll_shutdown(cx),
+        }
     }
 }
 
@@ -38,3 +121,35 @@ fn widen(pipe: &impl std::os::fd::AsFd) {
 /// Elsewhere a pipe's size is the system's affair.
 #[cfg(not(target_os = "linux"))]
 fn widen(_: &impl std::os::fd::AsFd) {}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_was_read_too_far_is_read_again_first() {
+        let mut link = Link::new(&b"third"[..], tokio::io::sink());
+        link.reader.unread(b"second ");
+        link.reader.unread(b"first ");
+        let mut text = String::new();
+        link.reader.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "first second third");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn shutting_a_kept_link_down_leaves_it_open() {
+        for keeps in [false, true] {
+            let (near, mut far) = memory::pair(64);
+            let mut near = if keeps { near.kept() } else { near };
+            near.writer.write_all(b"one").await.unwrap();
+            near.writer.shutdown().await.unwrap();
+            assert_eq!(near.writer.write_all(b"two").await.is_ok(), keeps);
+            drop(near);
+            let mut text = String::new();
+            far.reader.read_to_string(&mut text).await.unwrap();
+            assert_eq!(text, if keeps { "onetwo" } else { "one" });
+        }
+    }
+}

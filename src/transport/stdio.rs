@@ -19,7 +19,7 @@ pub fn link() -> io::Result<Link> {
     let output = io::stdout().as_fd().try_clone_to_owned()?;
     super::widen(&input);
     super::widen(&output);
-    Ok(Link { reader: reader(input)?, writer: writer(output)? })
+    Ok(Link::new(reader(input)?, writer(output)?))
 }
 
 /// A pipe or a socket is read where it is; anything else (a file, a terminal) by a thread of the runtime.

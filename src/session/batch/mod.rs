@@ -52,12 +52,14 @@ mod tests {
                 buffers: Buffers::default(),
                 distance: Distance { clock: Clock::start(), known: RoundTrip::new(None), asks: false },
                 greeting: None,
+                session_id: None,
+                first_word: None,
             };
             let monitor = Arc::new(Monitor::deaf());
-            let (inbox, outbox, written) = channel::open(near, settings, monitor, Default::default());
+            let (inbox, outbox, ends) = channel::open(near, settings, monitor, Default::default());
             send(&outbox);
             drop((inbox, outbox));
-            written.await.expect("written");
+            ends.writing.await.expect("written");
             let mut messages = Vec::new();
             let buffers = Buffers::default();
             while let Some(frame) = read_frame(&mut far.reader, None, &buffers).await.expect("our own frames") {
