@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::daemon::{self, Attempt, Use};
 use crate::error::{Error, ExitCode, Result};
 use crate::events::Monitor;
 use crate::protocol::hello::Silence;
@@ -17,12 +18,16 @@ use crate::tree::place;
 /// How long an interrupted sync may take to clean up.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Syncs with the other machine.
+/// Syncs with the other machine, through the daemon if that is `wanted`.
 ///
 /// # Errors
 /// What kept the session from starting, or ended it early.
-pub async fn run(remote: &Remote, request: Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
+pub async fn run(remote: &Remote, wanted: Use, request: Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
     let prepared = Prepared::new(request.clone(), monitor);
+    let prepared = match daemon::sync(wanted, remote, &request, prepared, monitor).await? {
+        Attempt::Done(outcome) => return Ok(outcome),
+        Attempt::Plain(prepared) => prepared,
+    };
     match connect(remote, prepared, monitor).await {
         // It has said so to nobody but us: the list that it did not understand is sent again as it wants it.
         Err(Silence::Older) => connect(remote, Prepared::whole(request), monitor).await.map_err(told),
@@ -77,7 +82,7 @@ pub fn block_on<T>(beside: impl Future<Output = ()>, work: impl Future<Output = 
 }
 
 /// Lets us open as many files as we may: each source keeps one. Where the system has another idea it stays as it is.
-fn raise_open_files() {
+pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

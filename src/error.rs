@@ -17,6 +17,8 @@ pub enum ExitCode {
     Protocol = 2,
     /// A source or the destination cannot be used as it is named.
     Selection = 3,
+    /// This build cannot do what is asked.
+    Unsupported = 4,
     /// The session could not be started: no connection, no `sy` at the other end.
     Start = 5,
     /// The link failed to be read or written.
@@ -38,11 +40,12 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
-    const ALL: [ExitCode; 13] = [
+    const ALL: [ExitCode; 14] = [
         ExitCode::Ok,
         ExitCode::Usage,
         ExitCode::Protocol,
         ExitCode::Selection,
+        ExitCode::Unsupported,
         ExitCode::Start,
         ExitCode::Socket,
         ExitCode::FileIo,
@@ -69,6 +72,9 @@ pub enum Error {
     /// A source or destination that cannot be used as it is named.
     #[error("{0}")]
     Selection(String),
+    /// What this build has been made without.
+    #[error("{0}")]
+    Unsupported(String),
     /// The remote end could not be started.
     #[error("{0}")]
     Start(String),
@@ -129,6 +135,7 @@ impl Error {
         match self {
             Error::Usage(_) => ExitCode::Usage,
             Error::Selection(_) => ExitCode::Selection,
+            Error::Unsupported(_) => ExitCode::Unsupported,
             Error::Start(_) => ExitCode::Start,
             Error::Protocol(_) => ExitCode::Protocol,
             Error::Stream(_) | Error::Disconnected => ExitCode::Stream,

@@ -18,7 +18,7 @@
 //! | [`options`], [`events`], [`error`] | what both ends know; what a watcher is told; what can end a sync |
 //! | [`heap`] | what the allocator was asked for, in a build with the instrument for it |
 //! | [`phases`] | the table of optimizations, each a cargo feature with one seam |
-//! | [`daemon`] | the persistent server (planned) |
+//! | [`daemon`] | the persistent server, and the connections that it keeps for syncs to come |
 //!
 //! Dependencies point down this list. `delta` names no other module, `transport` only the errors.
 

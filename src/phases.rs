@@ -56,7 +56,7 @@ pub const PHASES: &[Phase] = &[
     built("2.2", "path-dedup", cfg!(feature = "path-dedup"), Scope::Local, "tree/paths", "+5-10 % scan speed, -40 % scan memory"),
     built("3.1", "buffer-pool", cfg!(feature = "buffer-pool"), Scope::Local, "protocol/buffers", "-20 % allocations"),
     built("3.2", "ring-window", cfg!(feature = "ring-window"), Scope::Local, "delta/window", "-30 % CPU of delta generation"),
-    planned("4.1", "daemon", Scope::Entry, "daemon", "3.5x on repeated syncs"),
+    built("4.1", "daemon", cfg!(feature = "daemon"), Scope::Entry, "daemon", "3.5x on repeated syncs"),
     built("5.1", "incremental-recursion", cfg!(feature = "incremental-recursion"), Scope::Wire, "session/file_list", "2-3x on first syncs of large trees"),
     built("6.1", "neighbour-first", cfg!(feature = "neighbour-first"), Scope::Local, "delta/expect", "-30 % CPU of delta generation, which 3.2 does not give"),
     built("6.2", "shared-root", cfg!(feature = "shared-root"), Scope::Local, "tree/paths", "-15 % scan memory on top of 2.2"),
@@ -71,16 +71,6 @@ const fn built(
     claim: &'static str,
 ) -> Phase {
     Phase { id, feature, scope, seam, claim, state: if on { State::On } else { State::Off } }
-}
-
-const fn planned(
-    id: &'static str,
-    feature: &'static str,
-    scope: Scope,
-    seam: &'static str,
-    claim: &'static str,
-) -> Phase {
-    Phase { id, feature, scope, seam, claim, state: State::Planned }
 }
 
 /// The capability bits of this build: those of the wire phases that are on.

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand};
 
+use crate::daemon;
+
 const SELECTION: &str = "What is copied";
 const ATTRIBUTES: &str = "What is kept";
 const COMPARISON: &str = "What is taken to differ";
@@ -191,6 +193,21 @@ pub struct Args {
     /// The command that is sy on the other machine, as its shell takes it [default: sy]
     #[arg(long, alias = "rsync-path", value_name = "COMMAND", help_heading = CONNECTION)]
     pub sy_path: Option<OsString>,
+    /// Sync through a connection that a daemon keeps; WHEN: try, require [default: try]
+    ///
+    /// The first sync with a machine makes the connection, and starts the daemon here and there; those that follow begin at once. If
+    /// it cannot be used the sync connects as without, and says so in a line, unless told to require it. It takes OpenSSH's ssh.
+    /// A sync on one machine has no connection, and goes on as without.
+    #[arg(
+        long,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "try",
+        hide_possible_values = true,
+        help_heading = CONNECTION
+    )]
+    pub use_daemon: Option<daemon::Use>,
     /// Compress the connection (zstd)
     #[arg(short = 'z', long, help_heading = CONNECTION)]
     pub compress: bool,
@@ -306,12 +323,12 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
-    /// The persistent server
-    #[command(hide = true)]
+    /// Start, stop or ask the process that keeps connections for --use-daemon
+    #[command(arg_required_else_help = true)]
     Daemon {
-        /// Its own command line
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<OsString>,
+        /// What it is to do
+        #[command(subcommand)]
+        action: daemon::Action,
     },
 }
 

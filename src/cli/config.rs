@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 
 use super::args::Args;
+use crate::daemon;
 use crate::error::{Error, Result};
 use crate::filter::{self, Action, Filter};
 use crate::location::Location;
@@ -27,6 +28,8 @@ pub struct Config {
     pub options: Options,
     /// Which machines take part.
     pub transfer: Transfer,
+    /// Whether that goes through the daemon.
+    pub use_daemon: daemon::Use,
     /// What is printed.
     pub output: Output,
 }
@@ -102,7 +105,9 @@ impl Config {
         let local = matches!(transfer, Transfer::Local { .. });
         let flags = Flags { matches };
         options.whole_file = flags.on(&["whole_file"], &["no_whole_file"]) || (local && !flags.given("no_whole_file"));
-        Ok(Config { options, transfer, output: output(args, &flags) })
+        let use_daemon = args.use_daemon.unwrap_or_default();
+        daemon::available(use_daemon)?;
+        Ok(Config { options, transfer, use_daemon, output: output(args, &flags) })
     }
 }
 

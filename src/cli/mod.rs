@@ -84,7 +84,7 @@ fn other(command: Command) -> ExitCode {
                 Err(error) => complain(&Error::io("render", Path::new("the manual page"), error)),
             }
         }
-        Command::Daemon { .. } => daemon::run().unwrap_or_else(|error| complain(&error)),
+        Command::Daemon { action } => daemon::run(&action).unwrap_or_else(|error| complain(&error)),
     }
 }
 
@@ -147,12 +147,12 @@ async fn start(config: &Config, monitor: &Arc<Monitor>) -> Result<Outcome> {
         Transfer::Push { sources, remote, destination } => {
             let request =
                 Request { role: Role::Sender, options, sources: sources.clone(), destination: destination.clone() };
-            client::run(remote, request, monitor).await
+            client::run(remote, config.use_daemon, request, monitor).await
         }
         Transfer::Pull { remote, sources, destination } => {
             let request =
                 Request { role: Role::Receiver, options, sources: sources.clone(), destination: destination.clone() };
-            client::run(remote, request, monitor).await
+            client::run(remote, config.use_daemon, request, monitor).await
         }
     }
 }

@@ -13,8 +13,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::error::ExitCode;
 use crate::options::DeleteTime;
 use crate::phases;
+use crate::protocol::hello::{self, CHUNKS_SINCE, Clock, Hello, Silence};
 use crate::transport::memory;
 
 mod kept;

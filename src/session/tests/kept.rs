@@ -2,6 +2,8 @@
 
 use std::os::unix::net::UnixStream;
 
+use super::client::{send_start, start_of};
+use super::host::{at_home, read_start};
 use super::*;
 use crate::transport::socket;
 
