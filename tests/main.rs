@@ -4,12 +4,16 @@ mod harness;
 
 mod basics;
 mod chunks;
+#[cfg(feature = "daemon")]
+mod daemon;
 mod delete;
 mod differential;
 mod failures;
 mod filter;
 mod hostile;
 mod interop;
+#[cfg(not(feature = "daemon"))]
+mod no_daemon;
 mod output;
 mod scale;
 mod ssh;

@@ -5,6 +5,7 @@
 pub mod peer;
 pub mod process;
 pub mod snapshot;
+pub mod sshd;
 pub mod tree;
 
 use std::ffi::{OsStr, OsString};

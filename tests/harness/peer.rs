@@ -97,8 +97,12 @@ impl<R: Read, W: Write> Wire<R, W> {
     /// Greets as one who wants to hear of the phases `capabilities`, and reads the peer's greeting.
     pub fn greet(&mut self, capabilities: u64) {
         self.send_raw(&Hello { capabilities, ..Hello::ours(&Clock::start(), 0) }.encode());
-        let greeting = self.frame().expect("a greeting");
-        assert_eq!(greeting.code, sy::protocol::message::code::HELLO);
+        assert!(self.heard_greeting(), "a greeting");
+    }
+
+    /// Whether a greeting comes next.
+    pub fn heard_greeting(&mut self) -> bool {
+        self.frame().is_ok_and(|greeting| greeting.code == sy::protocol::message::code::HELLO)
     }
 }
 

@@ -66,6 +66,18 @@ impl Program {
         self
     }
 
+    #[cfg(feature = "daemon")]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Program {
+        self.command.env(name, value);
+        self
+    }
+
+    #[cfg(feature = "daemon")]
+    pub fn env_remove(mut self, name: &str) -> Program {
+        self.command.env_remove(name);
+        self
+    }
+
     /// The program and its arguments.
     pub fn words(&self) -> Vec<OsString> {
         std::iter::once(self.command.get_program()).chain(self.command.get_args()).map(OsString::from).collect()
@@ -95,6 +107,11 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
 impl Running {
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child of ours").is_some()
+    }
+
+    #[cfg(feature = "daemon")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: nix::sys::signal::Signal) {

@@ -18,6 +18,7 @@ use super::runtime_dir::RuntimeDir;
 use super::{log, version};
 use crate::daemon::{Action, COMMAND, Start};
 use crate::error::{Error, ExitCode, Result};
+use crate::session::channel::is_link_failure;
 
 /// How long a daemon may take to be there, or one that is ending to be gone, before a start gives up.
 const START_WAIT: Duration = Duration::from_secs(20);
@@ -133,10 +134,12 @@ pub fn find_or_start(dir: &RuntimeDir, start: &Start) -> Result<Found> {
             }
             Err(error) => return Err(error),
         };
-        let Ok(status) = ask_status(&mut daemon) else {
-            // It ended while we asked.
-            std::thread::sleep(POLL);
-            continue;
+        let status = match ask_status(&mut daemon) {
+            Err(error) if has_ended(&error) => {
+                std::thread::sleep(POLL);
+                continue;
+            }
+            other => other?,
         };
         if status.stopping {
             daemon.wait_at_most(Some(START_WAIT)).map_err(|error| Error::io("wait for", &dir.socket(), error))?;
@@ -159,7 +162,10 @@ fn replace(daemon: &mut Connection, status: &Status) -> Result<()> {
         let theirs = &status.version;
         return Err(Error::Start(format!("the daemon is of version {theirs}, and in use; this is {}", version())));
     }
-    daemon.ask(Request::Stop { now: false })?;
+    match daemon.ask(Request::Stop { now: false }) {
+        Err(error) if !has_ended(&error) => return Err(error),
+        _ => {}
+    }
     daemon.await_end();
     Ok(())
 }
@@ -202,14 +208,26 @@ fn see_log() -> String {
 
 fn stop(now: bool) -> Result<ExitCode> {
     let dir = RuntimeDir::find()?;
-    let mut daemon = match connect(&dir) {
-        Err(error) if nobody_listens(&error) => return print("no daemon runs\n"),
-        other => other?,
-    };
-    daemon.ask(Request::Stop { now })?;
-    daemon.wait_at_most(None).map_err(|error| Error::io("wait for", &dir.socket(), error))?;
-    daemon.await_end();
-    print("the daemon has ended\n")
+    let mut found = false;
+    loop {
+        let mut daemon = match connect(&dir) {
+            Err(error) if nobody_listens(&error) => {
+                return print(if found { "the daemon has ended\n" } else { "no daemon runs\n" });
+            }
+            other => other?,
+        };
+        found = true;
+        match daemon.ask(Request::Stop { now }) {
+            // It ended while we asked; nobody else begins to listen there unless somebody wants that.
+            Err(error) if has_ended(&error) => {}
+            other => {
+                other?;
+                daemon.wait_at_most(None).map_err(|error| Error::io("wait for", &dir.socket(), error))?;
+                daemon.await_end();
+                return print("the daemon has ended\n");
+            }
+        }
+    }
 }
 
 fn status(json: bool) -> Result<ExitCode> {
@@ -262,6 +280,11 @@ pub fn connect(dir: &RuntimeDir) -> Result<Connection> {
 fn nobody_listens(error: &Error) -> bool {
     let kinds = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
     matches!(error, Error::Io { source, .. } if kinds.contains(&source.kind()))
+}
+
+/// Whether a daemon that was asked something has gone without an answer.
+fn has_ended(error: &Error) -> bool {
+    is_link_failure(error)
 }
 
 fn ask_status(daemon: &mut Connection) -> Result<Status> {

@@ -63,7 +63,10 @@ impl Master {
         command.arg("-o").arg(format!("ControlPersist={persist}"));
         // A user's own forwards are for the user's own connections.
         command.args(["-o", "ControlMaster=yes", "-o", "ClearAllForwardings=yes"]);
-        command.args(&self.shell[1..]).arg("-S").arg(&self.control).args(["-f", "-N", "-T"]).arg(&self.host);
+        command.args(&self.shell[1..]);
+        // Behind the user's own, which count: one that is dead is to go by itself, for nobody can ask it to.
+        command.args(["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3"]);
+        command.arg("-S").arg(&self.control).args(["-f", "-N", "-T"]).arg(&self.host);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     }
@@ -90,9 +93,13 @@ impl Master {
         }
     }
 
-    /// Whether the connection is there.
+    /// Whether the connection is there. What is left of one that is not is in the way of the next.
     pub async fn is_alive(&self) -> bool {
-        self.control.exists() && self.told("check", &[]).await.is_ok()
+        let alive = self.control.exists() && self.told("check", &[]).await.is_ok();
+        if !alive {
+            let _ = std::fs::remove_file(&self.control);
+        }
+        alive
     }
 
     /// Ends the connection.
