@@ -147,7 +147,7 @@ pub struct Outcome {
     pub wire: (u64, u64),
     /// Round-trip time of the link.
     pub rtt: Option<Duration>,
-    /// From the start of the session to the answer to our greeting.
+    /// From the start of the session to the answer to our greeting, or until a link that waited for a sync was ours.
     pub connect: Duration,
 }
 

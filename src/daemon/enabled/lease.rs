@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::control::{Answer, Connection, Request as Ask, Wanted};
 use super::lifecycle::{connect, find_or_start};
@@ -18,7 +18,7 @@ use crate::daemon::{Attempt, Start, Use};
 use crate::error::{Error, ExitCode, Result};
 use crate::events::Monitor;
 use crate::protocol::hello::Silence;
-use crate::session::{self, Known, Prepared, Request, Rest};
+use crate::session::{self, Known, Outcome, Prepared, Request, Rest};
 use crate::transport::ssh::Remote;
 use crate::transport::{Link, socket};
 
@@ -52,6 +52,7 @@ pub async fn sync(
     if wanted == Use::No {
         return Ok(Attempt::Plain(prepared));
     }
+    let begun = Instant::now();
     let mut prepared = Some(prepared);
     let mut why = Error::Disconnected;
     for _ in 0..TRIES {
@@ -65,11 +66,11 @@ pub async fn sync(
             }
         };
         let prepared = prepared.take().unwrap_or_else(|| Prepared::new(request.clone(), monitor));
-        let link = lease.link()?;
+        let (link, connect) = (lease.link()?, begun.elapsed());
         match session::client_again(link, lease.known, FIRST_WORD, prepared, monitor.clone()).await {
             Ok((outcome, rest)) => {
                 lease.give_back(&rest);
-                return Ok(Attempt::Done(outcome));
+                return Ok(Attempt::Done(Outcome { connect, ..outcome }));
             }
             Err(Silence::Error(error)) => return Err(error),
             Err(Silence::Ended | Silence::Older) => why = Error::Start("the other end does not answer".into()),
