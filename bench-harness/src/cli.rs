@@ -115,9 +115,9 @@ pub struct Selection {
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "What")]
     pub peers: Vec<String>,
     /// Measure sy in several feature sets, each built for the purpose, and judge what the plan claims for each phase:
-    /// cumulative (none, then one phase more in each), each (none, each alone, all), without (all, and all but each),
-    /// milestones (none, the plan's first three phases, all), or names or ids of phases (none, and exactly these; `all` is
-    /// every one)
+    /// cumulative (none, then one phase more in each), each (none, each alone, all), without (all, and all but each, or with
+    /// names behind it all but each of these), milestones (none, the plan's first three phases, all), or names or ids of
+    /// phases (none, and exactly these; `all` is every one)
     #[arg(long, value_name = "SET", value_delimiter = ',', num_args = 1, help_heading = "What")]
     pub phases: Vec<String>,
     /// Use this sy and build none

@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(cast(&scenario, &all).len(), all.len());
         scenario.phase = Some("1.2".into());
         assert_eq!(names(&cast(&scenario, &all)), ["sy[none]", "sy[1.1]", "sy[..1.2]", "sy[all]", "rsync"]);
-        let without = subjects(Mode::Without);
+        let without = subjects(Mode::Without(Vec::new()));
         assert_eq!(names(&cast(&scenario, &without)), ["sy[all]", "sy[-1.2]", "rsync"]);
     }
 

@@ -60,8 +60,8 @@ pub enum Mode {
     Cumulative,
     /// None, each phase alone, all.
     Each,
-    /// All, and all but one for each phase.
-    Without,
+    /// All, and all but one for each of these phases; of every phase if there are none.
+    Without(Vec<String>),
     /// None, the plan's first three phases, all: what a curve against a number of files has room for.
     Milestones,
     /// None, and exactly these; `all` stands for every phase.
@@ -74,7 +74,7 @@ impl Mode {
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["cumulative"] => Mode::Cumulative,
             ["each"] => Mode::Each,
-            ["without"] => Mode::Without,
+            ["without", ..] => Mode::Without(words[1..].to_vec()),
             ["milestones"] => Mode::Milestones,
             _ => Mode::Named(words.to_vec()),
         }
@@ -124,13 +124,14 @@ pub fn sets(mode: &Mode, table: &[Phase]) -> Result<Vec<Set>> {
             let alone = all.iter().map(|phase| Set::new(&phase.id, &[*phase]));
             [none].into_iter().chain(alone).chain([every]).collect()
         }
-        Mode::Without => {
+        Mode::Without(names) => {
+            let named = named(names, &all)?.ids;
             let but = |phase: &&Phase| {
                 let rest: Vec<&Phase> = all.iter().filter(|other| other.id != phase.id).copied().collect();
                 Set::new(&format!("-{}", phase.id), &rest)
             };
             let mut sets = vec![every];
-            sets.extend(all.iter().map(but));
+            sets.extend(all.iter().filter(|phase| named.is_empty() || named.contains(&phase.id)).map(but));
             sets
         }
         Mode::Milestones => {
@@ -229,7 +230,9 @@ pub mod tests {
             ["sy[none] none", "sy[1.1] 1.1", "sy[1.2] 1.2", "sy[2.1] 2.1", "sy[all] 1.1+1.2+2.1"]
         );
         let expected = ["sy[all] 1.1+1.2+2.1", "sy[-1.1] 1.2+2.1", "sy[-1.2] 1.1+2.1", "sy[-2.1] 1.1+1.2"];
-        assert_eq!(names(Mode::Without), expected);
+        assert_eq!(names(Mode::of(&["without".into()])), expected);
+        let one = Mode::of(&["without".into(), "batch".into()]);
+        assert_eq!(names(one), [expected[0], expected[2]]);
     }
 
     #[test]
@@ -268,7 +271,7 @@ pub mod tests {
         };
         assert_eq!(found(Mode::Cumulative, "1.2").unwrap(), "sy[1.1] sy[..1.2]");
         assert_eq!(found(Mode::Each, "1.2").unwrap(), "sy[none] sy[1.2]");
-        assert_eq!(found(Mode::Without, "1.2").unwrap(), "sy[-1.2] sy[all]");
+        assert_eq!(found(Mode::Without(Vec::new()), "1.2").unwrap(), "sy[-1.2] sy[all]");
         assert_eq!(found(Mode::Named(vec!["1.1".into(), "1.2".into()]), "1.2"), None);
         assert_eq!(found(Mode::Cumulative, "5.1"), None);
     }
