@@ -48,7 +48,7 @@ impl Destination {
         Draft::begin(tree, place, &self.options)
     }
 
-    /// Ends a file that is all there, `len` bytes: see [`Draft::finish`].
+    /// Ends a file that is all there, `len` bytes: see `Draft::finish`.
     ///
     /// # Errors
     /// As there, or from keeping what stood at `place`.
