@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::Signal;
 use sy::options::Options;
@@ -159,7 +160,8 @@ fn without_a_runtime_directory_two_users_have_a_daemon_each() {
     // Without a home there is no log and no complaint about that.
     for user in ["0", "65534"] {
         let started = as_user(user, &["start", "--foreground"]).env("XDG_STATE_HOME", &shared).start();
-        wait_until("it listens", || shared.join(format!("sy-{user}/sy.sock")).exists());
+        // There is a moment at which the socket is there and nobody listens yet.
+        wait_until("it listens", || UnixStream::connect(shared.join(format!("sy-{user}/sy.sock"))).is_ok());
         let status = as_user(user, &["status"]).run().ok().text();
         assert!(status.contains(&format!("process {}", started.id())), "{status}");
         assert_eq!(fs::metadata(shared.join(format!("sy-{user}"))).unwrap().uid().to_string(), user);
