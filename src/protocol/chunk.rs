@@ -217,11 +217,6 @@ impl Chunk {
         Ok(Contents { own, entries, dirs, users, groups })
     }
 
-    /// How many bytes its fields take.
-    pub fn size(&self) -> usize {
-        self.fields.len()
-    }
-
     /// The bytes, for their buffer to be used again.
     pub fn into_bytes(self) -> Payload {
         self.fields

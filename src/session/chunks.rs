@@ -33,11 +33,6 @@ use order::name_of;
 /// Bytes of signatures that are under way before no more are made: a few round trips' worth on any link. Few in tests.
 const SIGNATURES: usize = if cfg!(test) { 1 << 10 } else { 8 << 20 };
 
-/// Bytes of the list that may wait for contents which came behind them.
-const LIST_AHEAD: usize = 4 << 20;
-/// Messages that are taken before the list goes on, if so many have come.
-const TURN: usize = 16;
-
 /// Plays a receiver whose list begins with `roots`. Returns what it counted, and what the sender did.
 ///
 /// # Errors
@@ -62,8 +57,6 @@ pub fn receive(
         next_index: 0,
         to_sign: VecDeque::new(),
         followers: HashMap::new(),
-        list: VecDeque::new(),
-        list_bytes: 0,
         end: None,
         wanted: false,
     };
@@ -79,12 +72,6 @@ pub fn receive(
     Ok((counters, Some(theirs)))
 }
 
-/// A message of the list.
-enum Listing {
-    Chunk(Chunk),
-    End(ListEnd),
-}
-
 struct Receiver<'a> {
     arrivals: Arrivals<'a>,
     root: PathBuf,
@@ -97,10 +84,6 @@ struct Receiver<'a> {
     to_sign: VecDeque<u32>,
     /// Links to files that are still wanted, by their group, each with its directory.
     followers: HashMap<u32, Vec<(Entry, Decision, u32)>>,
-    /// Of the list, what has come and waits for contents that are here as well.
-    list: VecDeque<Listing>,
-    /// Bytes in it.
-    list_bytes: usize,
     end: Option<ListEnd>,
     /// Whether any contents were wanted.
     wanted: bool,
@@ -115,45 +98,17 @@ impl Receiver<'_> {
             if let Some(end) = self.end.filter(|_| self.dirs.is_empty() && self.arrivals.is_idle()) {
                 return Ok(end.counters);
             }
-            self.hear()?;
-            match self.list.pop_front() {
+            let message = self.arrivals.session.inbox.recv()?;
+            match self.arrivals.handle(message)? {
                 None => {}
-                Some(Listing::Chunk(chunk)) if self.end.is_none() => {
-                    self.list_bytes -= chunk.size();
+                Some(Message::FileListChunk(chunk)) if self.end.is_none() => {
                     self.take_chunk(&chunk)?;
                     self.arrivals.session.done_with(chunk.into_bytes());
                 }
-                Some(Listing::End(end)) if self.end.is_none() => self.take_end(end)?,
-                Some(_) => return Err(Error::Stream("more of a list that has ended".into())),
-            }
-        }
-    }
-
-    /// Takes in what has come, contents first: a sender that has had time lists tens of thousands of entries before it hears a
-    /// decision, and what it sends on the first ones is not to wait until all of those are decided on. Waits only if there is
-    /// nothing else to do.
-    fn hear(&mut self) -> Result<()> {
-        for _ in 0..TURN {
-            if self.list_bytes >= LIST_AHEAD {
-                return Ok(());
-            }
-            let message = match self.arrivals.session.inbox.try_recv()? {
-                Some(message) => message,
-                None if self.list.is_empty() => self.arrivals.session.inbox.recv()?,
-                None => return Ok(()),
-            };
-            match self.arrivals.handle(message)? {
-                None if self.list.is_empty() => return Ok(()),
-                None => {}
-                Some(Message::FileListChunk(chunk)) => {
-                    self.list_bytes += chunk.size();
-                    self.list.push_back(Listing::Chunk(chunk));
-                }
-                Some(Message::FileListEnd(end)) => self.list.push_back(Listing::End(end)),
+                Some(Message::FileListEnd(end)) if self.end.is_none() => self.take_end(end)?,
                 Some(other) => return Err(self.arrivals.session.out_of_place("a chunk or contents", &other)),
             }
         }
-        Ok(())
     }
 
     fn take_end(&mut self, end: ListEnd) -> Result<()> {
