@@ -5,7 +5,8 @@
 //! forgotten when its own chunks, its files, its links and its directories are done with, so what is held follows what is
 //! under way, not the tree and not the largest directory: of a chunk that is decided on only what is wanted of it stays.
 //! A directory of one chunk, as nearly all are, is deleted in before it is decided about. A larger one has been decided
-//! about for the most part by then, so of what it has by other names for the file system's sake nothing goes. Signatures go out with the decisions, unasked, as long as not too many bytes of them wait for their delta.
+//! about for the most part by then, so of what it has by other names for the file system's sake nothing goes. Signatures go
+//! out with the decisions, unasked, as long as not too many bytes of them wait for their delta.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};

@@ -19,7 +19,8 @@ use crate::protocol::message::{Counters, HeapCounts, Message};
 use crate::source::Source;
 use crate::source::lister::Lister;
 
-/// Plays the sender: `paths` are the sources, which `lister` lists already if there is one. Returns what it counted, and what the receiver did.
+/// Plays the sender: `paths` are the sources, which `lister` lists already if there is one. Returns what it counted, and what
+/// the receiver did.
 ///
 /// # Errors
 /// What ended the session early.

@@ -1,8 +1,9 @@
 //! A source that is listed ahead of who sends it: directory by directory, on a thread of its own, so many directories
 //! ahead and no more.
 //!
-//! Only where each directory can be told by itself: the sources are directories, none of them twice by one name. Anything
-//! else is for [`Source::scan`](super::Source::scan), which sees all of it before anybody else does.
+//! Only where each directory can be told by itself: the sources are directories, none of them twice by one name, and nothing
+//! is to be deleted before all is listed. Anything else is for [`Source::scan`](super::Source::scan), which sees all of it
+//! before anybody else does.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! How small files share messages. Seam for phase 1.2, `small-file-batch`.
 //!
 //! `single` is the baseline: a FILE_DATA for each file. `packed` puts small files into FILE_DATA_BATCH, where the peer has
-//! said that it wants that. Both offer `Packer`: it is asked whether it takes a file and has a batch begun, given the file to read, and told to
-//! `flush` what it holds back before the sender waits.
+//! said that it wants that. Both offer `Packer`: it is asked whether it takes a file and has a batch begun, given the file to
+//! read, and told to `flush` what it holds back before the sender waits.
 
 #[cfg(any(test, feature = "small-file-batch"))]
 mod packed;
