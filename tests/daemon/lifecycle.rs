@@ -24,7 +24,8 @@ fn a_daemon_is_started_once_found_again_and_stopped() {
     assert_eq!(den.start(&[]), pid, "the second finds the first");
     assert!(den.daemon(&["status"]).run().ok().text().contains(&format!("process {pid}")));
     den.daemon(&["stop"]).run().ok();
-    assert!(!is_daemon(pid) && !den.socket().exists());
+    assert!(!den.socket().exists());
+    wait_until("it has ended", || !is_daemon(pid));
     assert_ne!(den.start(&[]), pid);
 }
 
@@ -92,7 +93,7 @@ fn a_stop_waits_for_sessions_and_a_second_one_does_not() {
         assert!(refused.is_none_or(|mut refused| refused.wire.recv().is_none()), "nothing new begins");
         den.daemon(last).run().ok();
         stop.finish().ok();
-        assert!(!is_daemon(pid));
+        wait_until("it has ended", || !is_daemon(pid));
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use super::Den;
 use super::links::Wired;
 use crate::harness::is_root;
+use crate::harness::process::wait_until;
 
 /// The thread alone acts as that user from now on.
 fn become_user(uid: u32) {
@@ -37,7 +38,7 @@ fn another_user_is_refused_even_if_the_socket_were_open_to_all() {
     assert!(Wired::try_greeted(connect_as(0, den.socket())).is_some());
     assert!(Wired::try_greeted(connect_as(65534, den.socket())).is_none());
     fs::set_permissions(den.path("run"), Permissions::from_mode(0o700)).unwrap();
-    assert!(den.log().contains("user 65534"), "{}", den.log());
+    wait_until("the log tells who", || den.log().contains("user 65534"));
 }
 
 #[test]

@@ -19,11 +19,22 @@ pub struct Program {
 
 /// A command that is running.
 pub struct Running {
-    child: Child,
+    child: Owned,
     stdout: JoinHandle<Vec<u8>>,
     stderr: JoinHandle<Vec<u8>>,
     line: String,
     begun: Instant,
+}
+
+/// A process that ends with the test that started it, failed or not.
+struct Owned(Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // Nothing is left to do for one that has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// What came of a command.
@@ -84,8 +95,9 @@ impl Program {
     }
 
     pub fn start(mut self) -> Running {
-        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("failed to run {}: {error}", self.line));
-        let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
+        let child = self.command.spawn().unwrap_or_else(|error| panic!("failed to run {}: {error}", self.line));
+        let mut child = Owned(child);
+        let (stdout, stderr) = (collect(child.0.stdout.take()), collect(child.0.stderr.take()));
         Running { child, stdout, stderr, line: self.line, begun: Instant::now() }
     }
 
@@ -106,16 +118,16 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
 
 impl Running {
     pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("a child of ours").is_some()
+        self.child.0.try_wait().expect("a child of ours").is_some()
     }
 
     #[cfg(feature = "daemon")]
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
-        signal_process(self.child.id(), signal);
+        signal_process(self.child.0.id(), signal);
     }
 
     /// Waits for the end; fails the test after the deadline.
@@ -139,10 +151,10 @@ impl Running {
     #[track_caller]
     fn finish_with(mut self, mut look: impl FnMut(u32)) -> Finished {
         let status = loop {
-            look(self.child.id());
-            match self.child.try_wait().expect("a child of ours") {
+            look(self.child.0.id());
+            match self.child.0.try_wait().expect("a child of ours") {
                 Some(status) => break status,
-                None if self.begun.elapsed() > DEADLINE => self.give_up(),
+                None if self.begun.elapsed() > DEADLINE => panic!("it hangs: {}", self.line),
                 None => std::thread::sleep(POLL),
             }
         };
@@ -155,13 +167,6 @@ impl Running {
         let stderr = self.stderr.join().expect("a thread that only reads");
         let stderr = String::from_utf8_lossy(&stderr).into_owned();
         Finished { status, stdout, stderr, peak_kib: 0, line: self.line }
-    }
-
-    #[track_caller]
-    fn give_up(&mut self) -> ! {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        panic!("it hangs: {}", self.line);
     }
 }
 
