@@ -54,6 +54,8 @@ pub struct Options {
     pub delete: Option<DeleteTime>,
     /// `--max-delete`: how many deletions are too many.
     pub max_delete: Option<u64>,
+    /// `--mkpath`: make all directories that lead to the destination.
+    pub mkpath: bool,
     /// `--backup`: keep what is replaced or deleted under its name with this appended.
     pub backup: Option<Vec<u8>>,
     /// `--backup-dir`: keep it there, not beside its place; relative to the destination.

@@ -157,3 +157,24 @@ sync_test!(a_link_in_the_destination_leads_no_backup_out_of_it, |sandbox| {
     assert_eq!(fs::read_dir(sandbox.path("outside")).unwrap().count(), 0);
     assert_eq!(read(sandbox, "destination/a"), "old a");
 });
+
+sync_test!(all_that_leads_to_the_destination_is_made_only_if_asked_for, |sandbox| {
+    sandbox.write_source(&Tree::new().file("a", "a").file("dir/b", "b"));
+    let sync = |options: &[&str], sources: &[&str], to: &str| sandbox.sync_paths(options, sources, to);
+    for (source, to, made) in [
+        ("source/", "one/two/three", "one/two/three/dir/b"),
+        ("source", "four/five/", "four/five/source/a"),
+        ("source/a", "six/seven/name", "six/seven/name"),
+        ("source/a", "eight/nine/", "eight/nine/a"),
+    ] {
+        let first = to.split('/').next().expect("a name");
+        assert_ne!(sync(&["-a"], &[source], to).status.code(), Some(0), "{to}");
+        sync(&["-an", "--mkpath"], &[source], to).ok();
+        assert!(!sandbox.path(first).exists(), "{to}");
+        sync(&["-a", "--mkpath"], &[source], to).ok();
+        assert!(sandbox.path(made).is_file(), "{made}");
+        unchanged(&sync(&["-ai", "--mkpath"], &[source], to).ok());
+    }
+    fs::write(sandbox.path("file"), "no directory").unwrap();
+    assert_ne!(sync(&["-a", "--mkpath"], &["source/"], "file/dir").status.code(), Some(0));
+});

@@ -157,6 +157,9 @@ pub struct Args {
     /// The rest of the sync is done. 0 deletes nothing and only tells; so does a negative number, as in rsync.
     #[arg(long, value_name = "NUM", allow_negative_numbers = true, help_heading = WRITING)]
     pub max_delete: Option<i64>,
+    /// Make all directories that lead to the destination, not only the last
+    #[arg(long, help_heading = WRITING)]
+    pub mkpath: bool,
     /// Keep what is replaced or deleted, under its name with a ~ appended
     ///
     /// Implies -O, unless there is a --backup-dir.
@@ -293,6 +296,8 @@ pub struct Negations {
     pub no_sparse: bool,
     #[arg(long, hide = true)]
     pub no_inplace: bool,
+    #[arg(long, hide = true)]
+    pub no_mkpath: bool,
     #[arg(long, hide = true)]
     pub no_partial: bool,
     #[arg(long, alias = "no-z", hide = true)]

@@ -182,6 +182,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         ignore_existing: args.ignore_existing,
         delete,
         max_delete: args.max_delete.map(|max| u64::try_from(max).unwrap_or(0)),
+        mkpath: flags.on(&["mkpath"], &["no_mkpath"]),
         backup,
         backup_dir: args.backup_dir.clone(),
         sparse: flags.on(&["sparse"], &["no_sparse"]),

@@ -145,7 +145,7 @@ impl Destination {
         monitor: &Arc<Monitor>,
     ) -> Result<Destination> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let (root, rename) = Self::resolve(path, &outline)?;
+        let (root, rename) = Self::resolve(path, &outline, options.mkpath)?;
         let mut destination = Destination {
             tree: None,
             counters: Counters::default(),
@@ -186,7 +186,7 @@ impl Destination {
     }
 
     /// The directory that everything goes into, and the new name of a single file.
-    fn resolve(path: &Path, outline: &Outline) -> Result<(PathBuf, Option<OsString>)> {
+    fn resolve(path: &Path, outline: &Outline, mkpath: bool) -> Result<(PathBuf, Option<OsString>)> {
         let names_a_file = outline.is_file && !location::copies_contents(path);
         let is_dir = match std::fs::metadata(path) {
             Ok(found) if found.is_dir() => true,
@@ -204,8 +204,9 @@ impl Destination {
             return Ok((path.to_path_buf(), None));
         }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !parent.is_dir() {
-            let text = format!("the directory of the destination {} does not exist", path.display());
+        let may_be_made = mkpath && !parent.exists();
+        if !parent.is_dir() && !may_be_made {
+            let text = format!("the directory of the destination {} does not exist (see --mkpath)", path.display());
             return Err(Error::Selection(text));
         }
         Ok((parent.to_path_buf(), path.file_name().map(OsString::from)))
@@ -221,8 +222,8 @@ impl Destination {
                     return Ok(());
                 }
                 if !self.options.dry_run {
-                    std::fs::create_dir(&self.root)
-                        .map_err(|error| Error::io("create directory", &self.root, error))?;
+                    let make = if self.options.mkpath { std::fs::create_dir_all } else { std::fs::create_dir };
+                    make(&self.root).map_err(|error| Error::io("create directory", &self.root, error))?;
                     let tree =
                         Tree::open(&self.root).map_err(|error| Error::io("open directory", &self.root, error))?;
                     self.tree = Some(tree);

@@ -23,6 +23,7 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (2, &mut options.omit_link_times),
         (3, &mut options.backup),
         (4, &mut options.backup_dir),
+        (5, &mut options.mkpath),
     ]
 }
 
