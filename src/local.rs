@@ -18,11 +18,12 @@ use crate::destination::{Destination, Outline};
 use crate::error::{Error, ExitCode, Result, is_full};
 use crate::events::Monitor;
 use crate::filter::Filter;
+use crate::location;
 use crate::options::Options;
 use crate::plan::Decision;
 use crate::protocol::hello::Silence;
 use crate::session::{self, Outcome, Prepared, Request};
-use crate::source::{self, Source};
+use crate::source::{self, Source, removal};
 use crate::transport::memory;
 use crate::tree::copy::copy_contents;
 use crate::tree::dir::Tree;
@@ -39,13 +40,28 @@ const SHARE: usize = 16;
 ///
 /// # Errors
 /// What ended the sync early.
-pub async fn run(request: Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
+pub async fn run(mut request: Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
+    if request.options.remove_source_files && is_onto_itself(&request) {
+        request.options.remove_source_files = false;
+        monitor.warn(ExitCode::Ok, "the source is the destination: nothing is removed from it");
+    }
     if !request.options.whole_file {
         return over_a_link(request, monitor).await;
     }
     let monitor = monitor.clone();
     let copied = tokio::task::spawn_blocking(move || copy(&request, &monitor)).await;
     copied.unwrap_or_else(|panic| Err(Error::Stream(format!("a bug in sy: {panic}"))))
+}
+
+/// Whether some source would be its own copy.
+fn is_onto_itself(request: &Request) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let Some(destination) = identity(Path::new(OsStr::from_bytes(&request.destination))) else { return false };
+    request.sources.iter().map(|source| Path::new(OsStr::from_bytes(source))).any(|source| {
+        let parent = source.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = if location::copies_contents(source) { source } else { parent };
+        [source, dir].into_iter().any(|path| identity(path) == Some(destination))
+    })
 }
 
 async fn over_a_link(request: Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
@@ -73,8 +89,11 @@ fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
     destination.delete_early(&source.entries, &mut |_| {});
     let decisions: Vec<Decision> = source.entries.iter().map(|entry| destination.prepare(entry)).collect();
     let decided = Instant::now();
-    for (entry, decision) in source.entries.iter().zip(&decisions) {
+    for (index, (entry, decision)) in source.entries.iter().zip(&decisions).enumerate() {
         destination.announce(entry, *decision);
+        if decision.is_settled() {
+            removal::remove(source.tree(index), entry, monitor);
+        }
         if !decision.action.needs_data() || options.dry_run {
             monitor.progress.entry_done();
             monitor.progress.bytes_done(entry.kind.size());
@@ -193,6 +212,9 @@ impl Job<'_, '_> {
         match self.try_copy(*index, place, entry, tree, scratch) {
             Ok((bytes, lacking)) => {
                 share.placed.push((wanted, bytes));
+                if self.options.remove_source_files {
+                    removal::remove(self.source.tree(*index), entry, self.monitor);
+                }
                 if let Some(error) = lacking {
                     self.destination.report(ExitCode::Partial, "set attributes of", place, &error);
                 }

@@ -56,6 +56,8 @@ pub struct Options {
     pub max_delete: Option<u64>,
     /// `--mkpath`: make all directories that lead to the destination.
     pub mkpath: bool,
+    /// `--remove-source-files`: remove from the source what the destination has.
+    pub remove_source_files: bool,
     /// `--backup`: keep what is replaced or deleted under its name with this appended.
     pub backup: Option<Vec<u8>>,
     /// `--backup-dir`: keep it there, not beside its place; relative to the destination.

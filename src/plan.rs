@@ -58,6 +58,8 @@ bitflags! {
         const OWNER = 32;
         /// Group.
         const GROUP = 64;
+        /// Nothing differs any more, nor will: the source may let go of it (`--remove-source-files`). Never shown.
+        const SETTLED = 128;
     }
 }
 
@@ -73,6 +75,16 @@ pub struct Decision {
 impl Decision {
     /// Leave it alone.
     pub const SKIP: Decision = Decision { action: Action::Skip, changes: Changes::empty() };
+
+    /// What is told of it: what only the other end needs is left out.
+    pub fn told(self) -> Decision {
+        Decision { changes: self.changes - Changes::SETTLED, ..self }
+    }
+
+    /// Whether the destination has the entry without any contents being sent.
+    pub fn is_settled(self) -> bool {
+        self.changes.contains(Changes::SETTLED)
+    }
 
     fn new(action: Action, changes: Changes) -> Decision {
         Decision { action, changes }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use crate::harness::process::Finished;
-use crate::harness::{Sandbox, Tree, noise, sync_test};
+use crate::harness::{Sandbox, Tree, Way, noise, sync_test};
 
 /// The time of a path in the destination, links as themselves.
 fn mtime(sandbox: &Sandbox, path: &str) -> i64 {
@@ -178,3 +178,32 @@ sync_test!(all_that_leads_to_the_destination_is_made_only_if_asked_for, |sandbox
     fs::write(sandbox.path("file"), "no directory").unwrap();
     assert_ne!(sync(&["-a", "--mkpath"], &["source/"], "file/dir").status.code(), Some(0));
 });
+
+sync_test!(what_the_destination_has_is_removed_from_the_source_and_nothing_else, |sandbox| {
+    let tree = Tree::new().file("same", "same").file("new", noise(1, 300_000)).file("dir/small", "small").fifo("fifo");
+    let tree = tree.symlink("link", "new").file("newer", "older here").mtime(1000, 1).file("dir/touched", "t");
+    sandbox.write_source(&tree.dir("empty"));
+    let there = Tree::new().file("same", "same").file("newer", "newer there").file("dir/touched", "t").mtime(5, 5);
+    sandbox.write_destination(&there);
+    sandbox.sync(&["-aun", "--remove-source-files"]).ok();
+    assert_eq!(sandbox.source_tree().names().len(), 10);
+    sandbox.sync(&["-au", "--remove-source-files"]).ok();
+    assert_eq!(sandbox.source_tree().names(), [".", "dir", "empty", "newer"]);
+    let names = [".", "dir", "dir/small", "dir/touched", "empty", "fifo", "link", "new", "newer", "same"];
+    assert_eq!(sandbox.destination_tree().names(), names);
+    assert_eq!(fs::read(sandbox.destination().join("new")).unwrap(), noise(1, 300_000));
+    sandbox.sync(&["-a", "--ignore-existing", "--remove-source-files"]).ok();
+    assert!(sandbox.source().join("newer").exists(), "it was not copied");
+});
+
+#[test]
+fn a_source_that_is_its_own_destination_loses_nothing() {
+    for way in [Way::Local, Way::Delta] {
+        let sandbox = Sandbox::new(way);
+        sandbox.write_source(&Tree::new().file("a", "a").file("dir/b", "b"));
+        for (source, to) in [("source/", "source"), ("source/a", "source"), ("source/a", "source/a"), ("source", ".")] {
+            sandbox.sync_paths(&["-a", "--remove-source-files"], &[source], to);
+            assert_eq!(sandbox.source_tree().names(), [".", "a", "dir", "dir/b"], "{source} {to}");
+        }
+    }
+}

@@ -160,6 +160,11 @@ pub struct Args {
     /// Make all directories that lead to the destination, not only the last
     #[arg(long, help_heading = WRITING)]
     pub mkpath: bool,
+    /// Remove from the source what the destination has: files that arrived or were there, never a directory
+    ///
+    /// What has changed since it was listed stays. Not with -H.
+    #[arg(long, help_heading = WRITING)]
+    pub remove_source_files: bool,
     /// Keep what is replaced or deleted, under its name with a ~ appended
     ///
     /// Implies -O, unless there is a --backup-dir.

@@ -101,6 +101,11 @@ impl Config {
         if options.delete.is_some() && !options.recursive && !options.dirs {
             return Err(Error::Usage("--delete does not work without -r or -d".into()));
         }
+        if options.remove_source_files && options.hard_links {
+            let text =
+                "--remove-source-files does not work with -H: of a name that became a link the source hears nothing";
+            return Err(Error::Usage(text.into()));
+        }
         let transfer = transfer(&args, locations, destination)?;
         let local = matches!(transfer, Transfer::Local { .. });
         let flags = Flags { matches };
@@ -183,6 +188,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         delete,
         max_delete: args.max_delete.map(|max| u64::try_from(max).unwrap_or(0)),
         mkpath: flags.on(&["mkpath"], &["no_mkpath"]),
+        remove_source_files: args.remove_source_files,
         backup,
         backup_dir: args.backup_dir.clone(),
         sparse: flags.on(&["sparse"], &["no_sparse"]),
@@ -383,6 +389,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         for line in [
+            "-aH --remove-source-files a b",
             "-ab --suffix=/ a b",
             "-ab --suffix= a b",
             "-a --backup-dir=./ a b",

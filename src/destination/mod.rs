@@ -330,7 +330,23 @@ impl Destination {
         }
         self.lead(entry, place, existing.as_ref(), decision);
         self.count(decision);
-        Ok(decision)
+        Ok(self.settled(entry, existing.as_ref(), decision))
+    }
+
+    /// With `--remove-source-files`, marks what the source may let go of: what was made or was there, and not what is left
+    /// alone whatever the source has.
+    fn settled(&self, entry: &Entry, existing: Option<&Entry>, mut decision: Decision) -> Decision {
+        if !self.options.remove_source_files || self.options.dry_run || entry.is_dir() {
+            return decision;
+        }
+        let is_same = |existing: &Entry| existing.kind.same_type(&entry.kind) && !self.ignores(entry, existing);
+        let has = match decision.action {
+            Action::Create | Action::Attributes => true,
+            Action::Skip => self.options.selects(&entry.kind) && existing.is_some_and(is_same),
+            _ => false,
+        };
+        decision.changes.set(Changes::SETTLED, has);
+        decision
     }
 
     /// What stands at `place`; a directory that is not there has nothing in it.
@@ -497,7 +513,7 @@ impl Destination {
     /// Tells the watcher about an entry whose decision is being carried out.
     pub fn announce(&self, entry: &Entry, decision: Decision) {
         let link_to = self.leader(entry).filter(|_| decision.action == Action::HardLink);
-        self.monitor.event(&Event::Item { entry, decision, link_to });
+        self.monitor.event(&Event::Item { entry, decision: decision.told(), link_to });
     }
 
     /// Reports that `action` on an entry's place failed.

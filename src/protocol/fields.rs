@@ -24,6 +24,7 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (3, &mut options.backup),
         (4, &mut options.backup_dir),
         (5, &mut options.mkpath),
+        (6, &mut options.remove_source_files),
     ]
 }
 

@@ -20,7 +20,7 @@ use crate::protocol::buffers::Buffers;
 use crate::protocol::codec;
 use crate::protocol::message::{self, ChecksumResp, Counters, DeltaData, FileData, FileDone, Message, Status};
 use crate::protocol::payload::Payload;
-use crate::source;
+use crate::source::{self, removal};
 use crate::tree::dir::Tree;
 use crate::tree::entry::{Digest, Entry};
 
@@ -433,11 +433,19 @@ impl<'a> Outgoing<'a> {
                 self.work.push_back(Work::Whole { index: done.index, retry: true });
                 return Ok(());
             }
-            Status::Done => {}
+            Status::Done => self.let_go(done.index),
             Status::Failed | Status::Vanished => self.counters.failed += 1,
         }
         self.settle(done.index);
         Ok(())
+    }
+
+    /// A file is in place at the destination, verified: the source may not need it any more.
+    fn let_go(&self, index: u32) {
+        if self.session.options.remove_source_files {
+            let Item { entry, tree } = self.item(index);
+            removal::remove(tree, entry, &self.session.monitor);
+        }
     }
 
     /// One file fewer whose outcome its batch waits for.

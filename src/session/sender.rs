@@ -16,8 +16,8 @@ use crate::filter::Filter;
 use crate::phases;
 use crate::plan::{Action, Decision};
 use crate::protocol::message::{Counters, HeapCounts, Message};
-use crate::source::Source;
 use crate::source::lister::Lister;
+use crate::source::{Source, removal};
 
 /// Plays the sender: `paths` are the sources, which `lister` lists already if there is one. Returns what it counted, and what
 /// the receiver did.
@@ -48,6 +48,7 @@ pub fn run(
     monitor.progress.listed.store(true, Relaxed);
     let decided = Instant::now();
     announce(session, &source, &decisions);
+    let_go(session, &source, &decisions);
     let mut counters = transfer(session, &source, &decisions)?;
     let transferred = Instant::now();
     counters.listed = source.entries.len() as u64;
@@ -68,11 +69,19 @@ fn announce(session: &Session, source: &Source, decisions: &[Decision]) {
     for (entry, decision) in source.entries.iter().zip(decisions) {
         let leader = entry.link_group().map(|group| *leaders.entry(group).or_insert(entry.relative()));
         let link_to = leader.filter(|_| decision.action == Action::HardLink);
-        session.monitor.event(&Event::Item { entry, decision: *decision, link_to });
+        session.monitor.event(&Event::Item { entry, decision: decision.told(), link_to });
         if !decision.action.needs_data() {
             session.monitor.progress.entry_done();
             session.monitor.progress.bytes_done(entry.kind.size());
         }
+    }
+}
+
+/// Removes what the destination has, if that is asked for: whether to is not the peer's to say.
+fn let_go(session: &Session, source: &Source, decisions: &[Decision]) {
+    let settled = (0..).zip(decisions).filter(|(_, decision)| decision.is_settled());
+    for (index, _) in settled.filter(|_| session.options.remove_source_files) {
+        removal::remove(source.tree(index), &source.entries[index], &session.monitor);
     }
 }
 

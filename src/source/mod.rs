@@ -1,6 +1,6 @@
 //! The source of a sync: the trees that the command line names, scanned into one list.
 //!
-//! Used by whoever has the source: the sender of a session, and a local copy. Nothing here writes.
+//! Used by whoever has the source: the sender of a session, and a local copy. Nothing here writes but `removal`.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -25,6 +25,7 @@ use crate::tree::entry::{Digest, Entry};
 use crate::tree::scanner::{LinkGroups, ScanOptions, scan_with};
 
 pub mod lister;
+pub mod removal;
 
 /// Read at once where contents are only hashed, in bytes.
 const HASH_BUFFER: usize = 256 << 10;

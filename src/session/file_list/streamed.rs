@@ -24,6 +24,7 @@ use crate::session::Session;
 use crate::session::file_list::whole::Names;
 use crate::session::outgoing::{Item, Outgoing, Want};
 use crate::source::lister::{Listed, Lister};
+use crate::source::removal;
 use crate::tree::dir::Tree;
 use crate::tree::entry::Entry;
 use crate::tree::scanner::Visited;
@@ -312,7 +313,10 @@ impl Streamer<'_> {
         let leader =
             group.map(|group| self.leaders.entry(group).or_insert_with(|| entry.relative().to_path_buf()).as_path());
         let link_to = leader.filter(|_| decision.action == Action::HardLink);
-        session.monitor.event(&Event::Item { entry: &entry, decision, link_to });
+        session.monitor.event(&Event::Item { entry: &entry, decision: decision.told(), link_to });
+        if decision.is_settled() && session.options.remove_source_files {
+            removal::remove(tree, &entry, &session.monitor);
+        }
         if !decision.action.needs_data() || session.options.dry_run {
             session.monitor.progress.entry_done();
             session.monitor.progress.bytes_done(entry.kind.size());
