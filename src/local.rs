@@ -80,7 +80,8 @@ fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
     let filter = Filter::parse(&options.filters).map_err(|error| Error::Usage(error.to_string()))?;
     let seed = fastrand::u64(..);
     let begun = Instant::now();
-    let source = Source::scan(&request.sources, options, &filter, seed, monitor);
+    let mut source = Source::scan(&request.sources, options, &filter, seed, monitor);
+    source.entries.iter_mut().for_each(|entry| options.adjust(entry));
     monitor.progress.listed.store(true, Relaxed);
     let scanned = Instant::now();
     let path = Path::new(OsStr::from_bytes(&request.destination));

@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::tree::entry::Kind;
+use crate::tree::entry::{Entry, Kind, Timestamp};
+use crate::tree::mode::{self, Step};
 
 /// The options of one sync, with rsync's meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,12 @@ pub struct Options {
     pub omit_dir_times: bool,
     /// `-J`: not of symbolic links.
     pub omit_link_times: bool,
+    /// `--modify-window`: times that differ by no more seconds are equal; none: they are compared in nanoseconds.
+    pub modify_window: Option<u64>,
+    /// `-E`: keep whether files can be executed.
+    pub executability: bool,
+    /// `--chmod`: what is made of the source's modes.
+    pub chmod: Vec<Step>,
     /// `-g`: keep the group.
     pub group: bool,
     /// `-o`: keep the owner (as root).
@@ -109,6 +116,29 @@ impl Options {
             Kind::Symlink { .. } => self.links,
             Kind::Fifo | Kind::Socket => self.specials,
             Kind::CharDevice { .. } | Kind::BlockDevice { .. } => self.devices,
+        }
+    }
+
+    /// Makes an entry of the source what it counts as: with the mode that `--chmod` makes of its own.
+    pub fn adjust(&self, entry: &mut Entry) {
+        if !self.chmod.is_empty() && !matches!(entry.kind, Kind::Symlink { .. }) {
+            entry.mode = mode::change(entry.mode, entry.is_dir(), &self.chmod);
+        }
+    }
+
+    /// Whether the destination's time of an entry is taken for the source's.
+    pub fn is_same_time(&self, source: &Timestamp, existing: &Timestamp) -> bool {
+        match self.modify_window {
+            None => source.is_kept_as(existing),
+            Some(window) => source.secs.abs_diff(existing.secs) <= window,
+        }
+    }
+
+    /// Whether the destination's time of an entry is newer than the source's, or, with a window, as good as.
+    pub fn is_newer(&self, existing: &Timestamp, source: &Timestamp) -> bool {
+        match self.modify_window {
+            None => existing > source,
+            Some(window) => i128::from(source.secs) - i128::from(existing.secs) < i128::from(window),
         }
     }
 

@@ -8,6 +8,7 @@ use bitflags::bitflags;
 
 use crate::options::Options;
 use crate::tree::entry::{Entry, Kind};
+use crate::tree::metadata::can_be_executed;
 
 /// What is done about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +159,7 @@ fn decide_file(
     mut changes: Changes,
     same_contents: impl FnOnce() -> bool,
 ) -> Decision {
-    if options.update && existing.mtime > source.mtime {
+    if options.update && options.is_newer(&existing.mtime, &source.mtime) {
         return Decision::SKIP;
     }
     let (new_size, old_size) = (source.kind.size(), existing.kind.size());
@@ -168,14 +169,18 @@ fn decide_file(
     } else if options.checksum {
         same_contents()
     } else {
-        options.size_only || (!options.ignore_times && source.mtime.is_kept_as(&existing.mtime))
+        options.size_only || (!options.ignore_times && options.is_same_time(&source.mtime, &existing.mtime))
     };
     if same {
         return settle(changes);
     }
     changes.set(Changes::CONTENTS, options.checksum);
     // A transfer writes the time even where -t does not keep it; `-i` shows that as T.
-    changes.set(Changes::TIME, source.mtime != existing.mtime || !options.times);
+    let moved = match options.modify_window {
+        None => source.mtime != existing.mtime,
+        Some(_) => !options.is_same_time(&source.mtime, &existing.mtime),
+    };
+    changes.set(Changes::TIME, moved || !options.times);
     let worth_a_delta = !options.whole_file && new_size.min(old_size) >= DELTA_LEAST;
     Decision::new(if worth_a_delta { Action::Delta } else { Action::Whole }, changes)
 }
@@ -184,8 +189,13 @@ fn decide_file(
 pub fn attribute_changes(source: &Entry, existing: &Entry, options: &Options, powers: Powers) -> Changes {
     let is_link = matches!(source.kind, Kind::Symlink { .. });
     let mut changes = Changes::empty();
-    changes.set(Changes::TIME, options.keeps_times(&source.kind) && !source.mtime.is_kept_as(&existing.mtime));
-    changes.set(Changes::PERMS, options.perms && !is_link && source.mode != existing.mode);
+    changes
+        .set(Changes::TIME, options.keeps_times(&source.kind) && !options.is_same_time(&source.mtime, &existing.mtime));
+    let differs = match options.perms {
+        true => source.mode != existing.mode,
+        false => options.executability && can_be_executed(source.mode) != can_be_executed(existing.mode),
+    };
+    changes.set(Changes::PERMS, differs && !is_link && (options.perms || source.is_file()));
     changes.set(Changes::OWNER, options.owner && powers.owner && source.uid != existing.uid);
     changes.set(Changes::GROUP, options.group && powers.group && source.gid != existing.gid);
     changes

@@ -207,3 +207,55 @@ fn a_source_that_is_its_own_destination_loses_nothing() {
         }
     }
 }
+
+sync_test!(times_within_the_window_are_equal_and_are_left_alone, |sandbox| {
+    sandbox.write_source(&Tree::new().file("near", "12").mtime(1000, 7).file("far", "12").mtime(1003, 9));
+    sandbox
+        .write_destination(&Tree::new().file("near", "xy").mode(0o600).mtime(1002, 3).file("far", "xy").mtime(1000, 0));
+    let lines = |options: &[&str]| -> Vec<String> {
+        let lines = sandbox.sync(options).ok().lines();
+        lines.into_iter().filter(|line| !line.contains('/')).map(|line| line[1..].to_string()).collect()
+    };
+    assert_eq!(lines(&["-ani", "--modify-window=2"]), ["f..t...... far", "f...p..... near"]);
+    assert_eq!(lines(&["-ani", "-@-1"]), ["f..t...... far", "f..tp..... near"]);
+    assert_eq!(lines(&["-anui", "-@4"]), [""; 0]);
+    assert_eq!(lines(&["-ai", "-@3"]), ["f...p..... near"]);
+    assert_eq!((mtime(sandbox, "near"), mtime(sandbox, "far")), (1002, 1000));
+    assert_eq!(read(sandbox, "destination/near"), "xy");
+});
+
+/// The permissions of paths in the destination.
+fn modes<const N: usize>(sandbox: &Sandbox, paths: [&str; N]) -> [u32; N] {
+    paths.map(|path| fs::metadata(sandbox.destination().join(path)).expect(path).mode() & 0o7777)
+}
+
+sync_test!(executability_is_kept_without_the_rest_of_the_mode, |sandbox| {
+    let source = |edited: &str| {
+        let tree = Tree::new().file("on", "1").mode(0o700).file("off", "1").mode(0o600);
+        tree.file("edited", edited).mode(0o755)
+    };
+    sandbox.write_source(&source("new"));
+    let there = Tree::new().file("on", "1").mode(0o640).file("off", "1").mode(0o755);
+    sandbox.write_destination(&there.file("edited", "old one").mode(0o640));
+    let names = ["on", "off", "edited"];
+    sandbox.sync(&["-rt"]).ok();
+    assert_eq!(modes(sandbox, names), [0o640, 0o755, 0o640]);
+    sandbox.write_source(&source("newest"));
+    let lines = sandbox.sync(&["-rtEi"]).ok().lines();
+    assert!(lines.contains(&".f...p..... on".into()) && lines.contains(&".f...p..... off".into()), "{lines:?}");
+    assert_eq!(modes(sandbox, names), [0o750, 0o644, 0o750]);
+    unchanged(&sandbox.sync(&["-rtEi"]).ok());
+});
+
+sync_test!(modes_are_changed_on_the_way_and_count_as_the_sources, |sandbox| {
+    let tree = Tree::new().file("dir/f", "1").mode(0o600).file("x", "2").mode(0o700).symlink("link", "x");
+    sandbox.write_source(&tree.dir("dir").mode(0o700));
+    let names = ["dir", "dir/f", "x"];
+    sandbox.sync(&["-a", "--chmod=D2775,Fg=u,Fo+r", "--chmod=a+X"]).ok();
+    assert_eq!(modes(sandbox, names), [0o2775, 0o664, 0o775]);
+    unchanged(&sandbox.sync(&["-ai", "--chmod=D2775,Fg=u,Fo+r,a+X"]).ok());
+    // Without -p what is there keeps its mode.
+    unchanged(&sandbox.sync(&["-ai", "--no-p", "--chmod=700"]).ok());
+    sandbox.sync(&["-a"]).ok();
+    assert_eq!(modes(sandbox, names), [0o700, 0o600, 0o700]);
+});

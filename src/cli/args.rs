@@ -92,6 +92,14 @@ pub struct Args {
     /// Keep modification times
     #[arg(short, long, help_heading = ATTRIBUTES)]
     pub times: bool,
+    /// Keep whether files can be executed, where -p is not given
+    #[arg(short = 'E', long, help_heading = ATTRIBUTES)]
+    pub executability: bool,
+    /// Change modes on the way: rsync's and chmod's language, D or F in front for directories or files only
+    ///
+    /// As if the source had them so: without -p they are those of new entries only.
+    #[arg(long, value_name = "CHMOD", action = ArgAction::Append, help_heading = ATTRIBUTES)]
+    pub chmod: Vec<String>,
     /// Do not keep the times of directories
     #[arg(short = 'O', long, help_heading = ATTRIBUTES)]
     pub omit_dir_times: bool,
@@ -117,6 +125,11 @@ pub struct Args {
     /// Take files to differ even if size and time agree
     #[arg(short = 'I', long, help_heading = COMPARISON)]
     pub ignore_times: bool,
+    /// Take times to be equal that differ by no more than NUM seconds [default: compare nanoseconds]
+    ///
+    /// 0 compares whole seconds; a negative number is the default.
+    #[arg(short = '@', long, value_name = "NUM", allow_negative_numbers = true, help_heading = COMPARISON)]
+    pub modify_window: Option<i64>,
     /// Compare sizes alone
     #[arg(long, help_heading = COMPARISON)]
     pub size_only: bool,
@@ -271,6 +284,8 @@ pub struct Negations {
     pub no_perms: bool,
     #[arg(long, alias = "no-t", hide = true)]
     pub no_times: bool,
+    #[arg(long, alias = "no-E", hide = true)]
+    pub no_executability: bool,
     #[arg(long, alias = "no-O", hide = true)]
     pub no_omit_dir_times: bool,
     #[arg(long, alias = "no-J", hide = true)]

@@ -15,6 +15,8 @@ use crate::filter::{self, Action, Filter};
 use crate::location::Location;
 use crate::options::{DeleteTime, Options};
 use crate::transport::ssh::{self, Remote};
+use crate::tree::metadata;
+use crate::tree::mode::{self, Step};
 use crate::tree::room::plain;
 
 /// Longest silence of a peer that is borne unless told otherwise. Keepalives flow every few seconds, so it only ever
@@ -171,6 +173,9 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         omit_dir_times: flags.on(&["omit_dir_times"], &["no_omit_dir_times"])
             || (backup.is_some() && args.backup_dir.is_none()),
         omit_link_times: flags.on(&["omit_link_times"], &["no_omit_link_times"]),
+        modify_window: args.modify_window.and_then(|window| u64::try_from(window).ok()),
+        executability: flags.on(&["executability"], &["no_executability"]),
+        chmod: chmod(args)?,
         group: archived(&["group"], &["no_group"]),
         owner: archived(&["owner"], &["no_owner"]),
         devices: archived(&["devices_and_specials", "devices"], &["no_devices_and_specials", "no_devices"]),
@@ -218,6 +223,15 @@ fn delete_time(args: &Args, flags: &Flags<'_>) -> Result<Option<DeleteTime>> {
         return Err(Error::Usage("only one of --delete-before, --delete-during and --delete-after can be".into()));
     }
     Ok(time.or(args.delete.then_some(DeleteTime::During)))
+}
+
+/// All changes of modes, in the order in which they were typed.
+fn chmod(args: &Args) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for text in &args.chmod {
+        steps.extend(mode::parse(text, metadata::umask()).map_err(usage)?);
+    }
+    Ok(steps)
 }
 
 /// The suffix of backups, if there are to be any.
@@ -390,6 +404,8 @@ mod tests {
     fn what_cannot_be_is_refused() {
         for line in [
             "-aH --remove-source-files a b",
+            "-a --chmod=u+q a b",
+            "-a --chmod= a b",
             "-ab --suffix=/ a b",
             "-ab --suffix= a b",
             "-a --backup-dir=./ a b",

@@ -33,7 +33,7 @@ impl Destination {
         let matters = self.options.perms && !(self.options.group && self.is_root) && (entry.mode ^ mode) & SETGID != 0;
         let Some(tree) = self.tree.as_ref().filter(|_| matters) else { return Ok(()) };
         let working = Entry { mode: entry.mode | WORKING_DIR_MODE, ..entry.clone() };
-        let keep = Keep { perms: true, times: false, owner: false, group: false };
+        let keep = Keep { perms: true, ..Keep::default() };
         metadata::apply(tree, place, &working, &keep, None).map_err(|error| ("set mode of", error))
     }
 
@@ -44,7 +44,8 @@ impl Destination {
             return self.pass_on_group(entry, place, existing.map_or(0, |existing| existing.mode));
         }
         let Some(tree) = &self.tree else { return Ok(()) };
-        metadata::apply(tree, place, entry, &self.keep(entry), existing).map_err(|error| ("set attributes of", error))
+        let keep = existing.map_or_else(|| self.keep(entry), |existing| self.keep_over(entry, existing));
+        metadata::apply(tree, place, entry, &keep, existing).map_err(|error| ("set attributes of", error))
     }
 
     /// A directory that its owner may not write to is made writable when something in it changes, one that he may not even
@@ -62,7 +63,7 @@ impl Destination {
     pub(super) fn open_up(&mut self, place: &Path) -> Attempt<()> {
         let (Some(tree), Some(existing)) = (&self.tree, self.closed.remove(place)) else { return Ok(()) };
         let working = Entry { mode: existing.mode | WORKING_DIR_MODE, ..existing.clone() };
-        let keep = Keep { perms: true, times: false, owner: false, group: false };
+        let keep = Keep { perms: true, ..Keep::default() };
         metadata::apply(tree, place, &working, &keep, Some(&existing)).map_err(|error| ("make writable", error))?;
         self.touched.insert(place.to_path_buf());
         self.modes.insert(place.to_path_buf(), existing.mode);
@@ -83,7 +84,15 @@ impl Destination {
             times: self.options.keeps_times(&entry.kind),
             owner: self.options.owner && self.is_root,
             group: self.options.group && owners::can_give_group(entry.gid),
+            executability: self.options.executability,
         }
+    }
+
+    /// The same where the entry is there: a time that is taken for equal is left as it is.
+    fn keep_over(&self, entry: &Entry, present: &Entry) -> Keep {
+        let keep = self.keep(entry);
+        let left = self.options.modify_window.is_some() && self.options.is_same_time(&entry.mtime, &present.mtime);
+        Keep { times: keep.times && !left, ..keep }
     }
 
     /// Gives a directory whose contents are in its attributes.
@@ -101,7 +110,7 @@ impl Destination {
             let Some(now) = now.filter(Entry::is_dir) else { return Ok(()) };
             let kept = self.modes.get(place).copied().unwrap_or(now.mode);
             let wanted = Entry { mode: if self.options.perms { entry.mode } else { kept }, ..entry.clone() };
-            metadata::apply(tree, place, &wanted, &Keep { perms: true, ..self.keep(entry) }, Some(&now))
+            metadata::apply(tree, place, &wanted, &Keep { perms: true, ..self.keep_over(entry, &now) }, Some(&now))
         });
         if let Err(error) = result {
             self.report(ExitCode::Partial, "set attributes of directory", place, &error);

@@ -189,7 +189,7 @@ impl Destination {
         if self.options.dry_run {
             return Ok(());
         }
-        let keep = Keep { perms: true, times: self.options.keeps_times(&Kind::Dir), owner: false, group: false };
+        let keep = Keep { perms: true, times: self.options.keeps_times(&Kind::Dir), ..Keep::default() };
         metadata::apply(&tree, dir, &before, &keep, tree.lstat(dir)?.as_ref())
     }
 

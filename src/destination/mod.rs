@@ -366,7 +366,7 @@ impl Destination {
 
     /// Whether what is there is left alone whatever the source has.
     fn ignores(&self, entry: &Entry, existing: &Entry) -> bool {
-        let is_newer = existing.is_file() && entry.is_file() && existing.mtime > entry.mtime;
+        let is_newer = existing.is_file() && entry.is_file() && self.options.is_newer(&existing.mtime, &entry.mtime);
         self.options.ignore_existing || (self.options.update && is_newer)
     }
 

@@ -15,6 +15,7 @@ use bytes::BufMut;
 use super::codec::Reader;
 use crate::error::{Error, Result};
 use crate::options::Options;
+use crate::tree::mode::{Only, Origin, Step};
 
 /// Every such option with its tag, in the order of the tags.
 fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
@@ -25,6 +26,9 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (4, &mut options.backup_dir),
         (5, &mut options.mkpath),
         (6, &mut options.remove_source_files),
+        (7, &mut options.modify_window),
+        (8, &mut options.executability),
+        (9, &mut options.chmod),
     ]
 }
 
@@ -124,6 +128,34 @@ impl Value for Vec<PathBuf> {
     }
 }
 
+/// Steps of `--chmod`: a byte of `who:2 origin:2 X:1 takes:1` from the lowest bit on, and two numbers of 16 bits.
+impl Value for Vec<Step> {
+    fn encode(&self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        for step in self {
+            let flags = u8::from(step.keeps_x) << 4 | u8::from(step.takes) << 5;
+            out.put_u8(step.only as u8 | (step.from as u8) << 2 | flags);
+            out.put_u16(step.and);
+            out.put_u16(step.bits);
+        }
+        (!self.is_empty()).then_some(out)
+    }
+
+    fn decode(&mut self, value: &mut Reader<'_>) -> Result<()> {
+        while !value.at_end() {
+            let (flags, and, bits) = (value.u8()?, value.u16()?, value.u16()?);
+            let impossible =
+                || Error::Stream(format!("a change of modes that makes no sense: {flags:#x} {and:o} {bits:o}"));
+            let only = [Only::Any, Only::Dirs, Only::Others].into_iter().find(|only| *only as u8 == flags & 3);
+            let origins = [Origin::Given, Origin::User, Origin::Group, Origin::Other];
+            let (Some(only), 0, true) = (only, flags >> 6, (and | bits) <= 0o7777) else { return Err(impossible()) };
+            let from = origins[usize::from((flags >> 2) & 3)];
+            self.push(Step { only, from, keeps_x: flags & 0x10 != 0, takes: flags & 0x20 != 0, and, bits });
+        }
+        Ok(())
+    }
+}
+
 fn text(value: &mut Reader<'_>, len: usize) -> Result<Vec<u8>> {
     let bytes = value.bytes(len)?;
     if bytes.contains(&0) {
@@ -175,6 +207,7 @@ pub(super) fn decode(reader: &mut Reader<'_>, options: &mut Options) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::mode;
 
     fn list(said: &[(u16, &[u8])]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -198,7 +231,7 @@ mod tests {
             let mut sent = Options::default();
             let (_, field) = fields(&mut sent).swap_remove(place);
             // One of these is of its form, whatever it is.
-            let values = [&b"a/b"[..], b"\0\0\0\x03a/b", &7u64.to_be_bytes(), b""];
+            let values = [&b"a/b"[..], b"\0\0\0\x03a/b", &7u64.to_be_bytes(), b"\x01\0\0\0\x07", b""];
             let mut fits = |value: &[u8]| {
                 let mut value = Reader::new(value);
                 field.decode(&mut value).is_ok() && value.at_end()
@@ -256,5 +289,9 @@ mod tests {
         round(Some(PathBuf::from("a/b")));
         round(vec![b"one".to_vec(), Vec::new()]);
         round(vec![PathBuf::from("one"), PathBuf::from("/two")]);
+        round(mode::parse("Dg+s,ug-w,Fo=g,+X,-u,644", 0o022).unwrap());
+        let mut steps: Vec<Step> = Vec::new();
+        assert!(steps.decode(&mut Reader::new(b"\x03\0\0\0\0")).is_err(), "nobody is meant");
+        assert!(steps.decode(&mut Reader::new(b"\0\xff\0\0\0")).is_err(), "no mode");
     }
 }

@@ -157,12 +157,13 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    /// Makes the owners those of this machine.
+    /// Makes the owners those of this machine, and the modes those that the options want.
     fn translate(&mut self, contents: &mut Contents) {
         contents.users.iter().for_each(|(id, name)| self.ids.add_user(*id, name));
         contents.groups.iter().for_each(|(id, name)| self.ids.add_group(*id, name));
         for entry in contents.own.iter_mut().chain(&mut contents.entries) {
             (entry.uid, entry.gid) = (self.ids.local_uid(entry.uid), self.ids.local_gid(entry.gid));
+            self.arrivals.session.options.adjust(entry);
         }
     }
 

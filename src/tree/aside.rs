@@ -75,7 +75,7 @@ fn try_to(from: Spot<'_>, to: Spot<'_>, way: Way, entry: &Entry) -> io::Result<(
 
 fn copy(from: Spot<'_>, to: Spot<'_>, entry: &Entry) -> io::Result<()> {
     let owner = owners::is_root();
-    let keep = Keep { perms: true, times: true, owner, group: owners::can_give_group(entry.gid) };
+    let keep = Keep { perms: true, times: true, owner, group: owners::can_give_group(entry.gid), ..Keep::default() };
     match &entry.kind {
         Kind::File { size } => {
             let source = from.tree.open_file(from.path)?;

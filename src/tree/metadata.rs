@@ -35,6 +35,8 @@ pub struct Keep {
     pub owner: bool,
     /// Group.
     pub group: bool,
+    /// Whether a regular file can be executed, where `perms` are not kept (`-E`).
+    pub executability: bool,
 }
 
 /// Gives what is at `relative` the metadata of `entry`, whose owner and group are this machine's. `present` is what is
@@ -65,7 +67,10 @@ pub fn apply_to_file(file: &File, entry: &Entry, keep: &Keep, present: Option<&E
 /// # Errors
 /// As [`apply`].
 pub fn finish_file(file: &File, entry: &Entry, keep: &Keep, replaced: Option<&Entry>) -> io::Result<()> {
-    let mode = with_umask_mode(entry.mode, replaced.map(|entry| entry.mode), keep.perms);
+    let mut mode = with_umask_mode(entry.mode, replaced.map(|entry| entry.mode), keep.perms);
+    if keep.executability && !keep.perms {
+        mode = with_executability(mode, entry.mode);
+    }
     let mut change = Change::between(entry, keep, None);
     change.mode = Some(mode);
     change.make(file)
@@ -79,6 +84,20 @@ pub fn with_umask_mode(source: u32, existing: Option<u32>, perms: bool) -> u32 {
         Some(mode) => mode,
         None => source & 0o777 & !umask(),
     }
+}
+
+/// `mode`, as far as execution goes like `source`: for nobody, or, if nobody had it, for whoever may read.
+pub fn with_executability(mode: u32, source: u32) -> u32 {
+    match (can_be_executed(source), can_be_executed(mode)) {
+        (false, _) => mode & !0o111,
+        (true, false) => mode | ((mode & 0o444) >> 2),
+        (true, true) => mode,
+    }
+}
+
+/// Whether a file of this mode can be executed by anybody.
+pub fn can_be_executed(mode: u32) -> bool {
+    mode & 0o111 != 0
 }
 
 /// The umask of the process, as it was when first asked for; ask once before there are threads.
@@ -122,11 +141,17 @@ impl Change {
         // A chown clears these two, so they have to be given again.
         let cleared = (owner || group) && entry.mode & (SETUID | SETGID) != 0;
         let mode = keep.perms && (cleared || present.is_none_or(|present| present.mode != entry.mode));
+        let executability = match present {
+            Some(present) if keep.executability && !keep.perms && matches!(entry.kind, Kind::File { .. }) => {
+                Some(with_executability(present.mode, entry.mode)).filter(|mode| *mode != present.mode)
+            }
+            _ => None,
+        };
         let mtime = keep.times && present.is_none_or(|present| present.mtime != entry.mtime);
         Self {
             owner: owner.then_some(entry.uid),
             group: group.then_some(entry.gid),
-            mode: (mode && !matches!(entry.kind, Kind::Symlink { .. })).then_some(entry.mode),
+            mode: (mode && !matches!(entry.kind, Kind::Symlink { .. })).then_some(entry.mode).or(executability),
             mtime: mtime.then_some(entry.mtime),
         }
     }

@@ -5,6 +5,7 @@ pub mod copy;
 pub mod dir;
 pub mod entry;
 pub mod metadata;
+pub mod mode;
 pub mod owners;
 pub mod paths;
 pub mod place;

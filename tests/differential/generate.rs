@@ -83,6 +83,9 @@ fn options(rng: &mut Rng) -> Vec<String> {
     }
     sometimes(6, "--no-whole-file");
     sometimes(8, "-W");
+    for option in ["-E", "--chmod=Fg=u,D2775", "--chmod=o-rwx,F+X", "-@0", "--modify-window=10", "-@20"] {
+        sometimes(14, option);
+    }
     for option in ["-b", "--backup-dir=../backup", "--suffix=.old"] {
         sometimes(10, option);
     }

@@ -143,7 +143,9 @@ pub fn receive(session: &mut Session, first: FileList) -> Result<(Vec<Entry>, bo
         session.monitor.progress.found(list.entries.len() as u64, bytes);
         entries.extend(list.entries.into_iter().map(|entry| {
             let (uid, gid) = (ids.local_uid(entry.uid), ids.local_gid(entry.gid));
-            Entry { uid, gid, ..entry }
+            let mut entry = Entry { uid, gid, ..entry };
+            session.options.adjust(&mut entry);
+            entry
         }));
         complete &= !list.incomplete;
         if list.last {

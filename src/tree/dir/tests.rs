@@ -17,7 +17,7 @@ fn trees(root: &Path) -> Vec<Tree> {
 }
 
 fn everything() -> Keep {
-    Keep { perms: true, times: true, owner: true, group: true }
+    Keep { perms: true, times: true, owner: true, group: true, executability: false }
 }
 
 type Attempt = (&'static str, Box<dyn Fn(&Tree, &Path) -> io::Result<()>>);

@@ -5,7 +5,7 @@ use super::super::owners::is_root;
 use super::super::testing::{Place, alone, bound_by_modes, lstat, path, snapshot, write};
 use super::*;
 
-const EVERYTHING: Keep = Keep { perms: true, times: true, owner: true, group: true };
+const EVERYTHING: Keep = Keep { perms: true, times: true, owner: true, group: true, executability: false };
 const MTIME: Timestamp = Timestamp { secs: 1_234_567_890, nanos: 987_654_321 };
 
 /// The entry at `relative` as it is to become; a root gives it to somebody else.
@@ -85,7 +85,7 @@ fn only_what_is_kept_is_changed() {
     let tree = place.tree();
     for number in 0..16_u32 {
         let bit = |bit: u32| number & bit != 0;
-        let keep = Keep { perms: bit(1), times: bit(2), owner: bit(4), group: bit(8) };
+        let keep = Keep { perms: bit(1), times: bit(2), owner: bit(4), group: bit(8), executability: false };
         let name = format!("file{number}");
         place.file(&name, "x");
         fs::set_permissions(place.root().join(&name), fs::Permissions::from_mode(0o600)).unwrap();
@@ -208,4 +208,17 @@ fn a_missing_entry_is_an_error() {
     place.file("file", "x");
     let entry = wanted(&tree, "file", 0o600);
     assert_eq!(apply(&tree, path("none"), &entry, &EVERYTHING, None).unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn executability_follows_who_may_read_and_nothing_else_changes() {
+    for (mode, source, wanted) in [
+        (0o640, 0o700, 0o750),
+        (0o640, 0o600, 0o640),
+        (0o755, 0o644, 0o644),
+        (0o711, 0o100, 0o711),
+        (0o4200, 0o1, 0o4200),
+    ] {
+        assert_eq!(with_executability(mode, source), wanted, "{mode:o} {source:o}");
+    }
 }
