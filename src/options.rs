@@ -69,6 +69,8 @@ pub struct Options {
     pub backup: Option<Vec<u8>>,
     /// `--backup-dir`: keep it there, not beside its place; relative to the destination.
     pub backup_dir: Option<PathBuf>,
+    /// `--temp-dir`: write files there before they are put in place; relative to the destination.
+    pub temp_dir: Option<PathBuf>,
     /// `-S`: write runs of zeros as holes.
     pub sparse: bool,
     /// `--inplace`: write into the file under its own name.

@@ -259,3 +259,26 @@ sync_test!(modes_are_changed_on_the_way_and_count_as_the_sources, |sandbox| {
     sandbox.sync(&["-a"]).ok();
     assert_eq!(modes(sandbox, names), [0o700, 0o600, 0o700]);
 });
+
+sync_test!(files_are_written_in_a_directory_of_their_own_if_there_is_one, |sandbox| {
+    let tree = Tree::new().file("a", noise(1, 300_000)).file("dir/b", "2").symlink("link", "a");
+    sandbox.write_source(&tree);
+    // Where it is missing nothing can be written, however writable the places are.
+    sandbox.sync(&["-a", "--temp-dir=../temp"]).code(23);
+    assert!(!sandbox.destination().join("a").exists() && !sandbox.destination().join("dir/b").exists());
+    fs::create_dir(sandbox.path("temp")).unwrap();
+    sandbox.sync(&["-a", "-T", "../temp"]).ok();
+    sandbox.assert_synced();
+    sandbox.write_source(&Tree::new().file("a", noise(2, 200_000)).mtime(5, 5));
+    sandbox.sync(&["-aS", "-T", &sandbox.path("temp").display().to_string()]).ok();
+    sandbox.assert_synced();
+    assert_eq!(fs::read_dir(sandbox.path("temp")).unwrap().count(), 0);
+});
+
+sync_test!(files_that_are_written_on_another_file_system_are_copied_to_their_places, |sandbox| {
+    let Ok(other) = tempfile::tempdir_in("/dev/shm") else { return };
+    sandbox.write_source(&Tree::new().file("a", noise(1, 300_000)).mode(0o750).file("dir/b", "2").mtime(7, 7));
+    sandbox.sync(&["-a", "-T", &other.path().display().to_string()]).ok();
+    sandbox.assert_synced();
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+});

@@ -202,6 +202,11 @@ pub struct Args {
     /// An interrupted run then leaves them half-written.
     #[arg(long, help_heading = WRITING)]
     pub inplace: bool,
+    /// Write files in DIR before they are put in place, not beside that; it must be there
+    ///
+    /// Relative to the destination. From another file system they are copied, and take their places only complete all the same.
+    #[arg(short = 'T', long, value_name = "DIR", help_heading = WRITING)]
+    pub temp_dir: Option<PathBuf>,
     /// Keep what arrived of a file when interrupted, for the next run to build on
     ///
     /// It is kept as `.NAME.sy-partial` beside the file, never under the file's own name.

@@ -196,6 +196,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         remove_source_files: args.remove_source_files,
         backup,
         backup_dir: args.backup_dir.clone(),
+        temp_dir: args.temp_dir.clone().filter(|dir| !dir.as_os_str().is_empty()),
         sparse: flags.on(&["sparse"], &["no_sparse"]),
         inplace: flags.on(&["inplace"], &["no_inplace"]),
         partial: flags.on(&["partial", "partial_progress"], &["no_partial"]),

@@ -10,10 +10,12 @@ use std::path::Path;
 use super::Destination;
 use crate::options::Options;
 use crate::tree::aside::Way;
+use crate::tree::copy::copy_contents;
 use crate::tree::dir::Tree;
 use crate::tree::entry::Entry;
 use crate::tree::metadata::{self, Keep};
 use crate::tree::place::{TempFile, WhenAbandoned};
+use crate::tree::room::Room;
 
 enum Target {
     Temporary(TempFile),
@@ -33,6 +35,7 @@ struct InPlace {
 pub struct Draft {
     target: Target,
     keeps_partial: bool,
+    sparse: bool,
 }
 
 impl Destination {
@@ -45,7 +48,7 @@ impl Destination {
         if self.options.inplace && !again {
             self.back_up(tree, place, Way::Copy)?;
         }
-        Draft::begin(tree, place, &self.options)
+        Draft::begin(tree, place, &self.options, self.temp.as_ref())
     }
 
     /// Ends a file that is all there, `len` bytes: see `Draft::finish`.
@@ -68,13 +71,14 @@ impl Destination {
 }
 
 impl Draft {
-    fn begin(tree: &Tree, place: &Path, options: &Options) -> io::Result<Draft> {
+    fn begin(tree: &Tree, place: &Path, options: &Options, room: Option<&Room>) -> io::Result<Draft> {
         let then = if options.partial { WhenAbandoned::KeepPartial } else { WhenAbandoned::Remove };
-        let target = match options.inplace {
-            true => Target::InPlace(open_in_place(tree, place)?),
-            false => Target::Temporary(TempFile::create_with(tree, place, then)?),
+        let target = match (options.inplace, room) {
+            (true, _) => Target::InPlace(open_in_place(tree, place)?),
+            (false, None) => Target::Temporary(TempFile::create_with(tree, place, then)?),
+            (false, Some(room)) => Target::Temporary(TempFile::create_elsewhere(room, tree, place, then)?),
         };
-        Ok(Draft { target, keeps_partial: options.partial })
+        Ok(Draft { target, keeps_partial: options.partial, sparse: options.sparse })
     }
 
     /// Where the bytes go.
@@ -95,7 +99,14 @@ impl Draft {
     ///
     /// # Errors
     /// The system's; what stood at `place` before is then untouched (unless the file was written in place).
-    fn finish(self, tree: &Tree, place: &Path, entry: &Entry, len: u64, keep: &Keep) -> io::Result<Option<io::Error>> {
+    fn finish(
+        mut self,
+        tree: &Tree,
+        place: &Path,
+        entry: &Entry,
+        len: u64,
+        keep: &Keep,
+    ) -> io::Result<Option<io::Error>> {
         // Without -p the mode is that of what is replaced.
         let made = matches!(self.target, Target::InPlace(InPlace { made: true, .. }));
         let mut replaced = if keep.perms || made { None } else { tree.lstat(place)?.filter(Entry::is_file) };
@@ -105,11 +116,24 @@ impl Draft {
                 replaced.mode = *mode;
             }
         }
+        self.come_near(tree, place, len)?;
         let lacking = metadata::finish_file(self.file(), entry, keep, replaced.as_ref()).err();
         if let Target::Temporary(temporary) = self.target {
             temporary.commit()?;
         }
         Ok(lacking)
+    }
+
+    /// A file that was written on another file system is copied to its own, beside its place.
+    fn come_near(&mut self, tree: &Tree, place: &Path, len: u64) -> io::Result<()> {
+        let Target::Temporary(far) = &self.target else { return Ok(()) };
+        if !far.is_far()? {
+            return Ok(());
+        }
+        let near = TempFile::create(tree, place)?;
+        copy_contents(far.file(), near.file(), len, self.sparse, &mut Vec::new())?;
+        self.target = Target::Temporary(near);
+        Ok(())
     }
 
     /// Ends the file before its time. With `--partial` what there is of it is kept, if it is worth it.

@@ -25,6 +25,7 @@ use crate::tree::entry::{Entry, Kind};
 use crate::tree::metadata::{self, Keep};
 use crate::tree::owners;
 use crate::tree::place::{is_partial_name, partial_name};
+use crate::tree::room::Room;
 
 pub mod ahead;
 mod attributes;
@@ -125,6 +126,8 @@ pub struct Destination {
     ahead: Ahead,
     /// What is replaced or deleted is kept.
     backup: Option<Backup>,
+    /// Where files are written before they are put in place, if not beside that.
+    temp: Option<Room>,
 }
 
 impl Destination {
@@ -174,6 +177,7 @@ impl Destination {
             found: None,
             ahead: Ahead::default(),
             backup: None,
+            temp: None,
         };
         if !outline.is_complete {
             destination.source_is_incomplete();
@@ -181,6 +185,10 @@ impl Destination {
         destination.open_root(!outline.is_empty || location::copies_contents(path))?;
         if let Some(tree) = &destination.tree {
             destination.backup = Backup::open(tree, options)?;
+            if let Some(dir) = &options.temp_dir {
+                let opened = Room::open(tree, dir).map_err(|error| Error::io("open directory", dir, error))?;
+                destination.temp = Some(opened);
+            }
         }
         Ok(destination)
     }

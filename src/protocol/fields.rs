@@ -29,6 +29,7 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (7, &mut options.modify_window),
         (8, &mut options.executability),
         (9, &mut options.chmod),
+        (10, &mut options.temp_dir),
     ]
 }
 

@@ -15,9 +15,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, renameat, unlinkat};
 
 use super::dir::Tree;
+use super::room::Room;
 
 /// Longest file name, in bytes, on every file system that matters; a shorter limit is met by a shorter name.
 const NAME_MAX: usize = 255;
@@ -43,7 +44,10 @@ pub enum WhenAbandoned {
 #[derive(Debug)]
 pub struct TempFile {
     file: File,
+    /// Where it is.
     directory: Arc<OwnedFd>,
+    /// Where it is to be.
+    target: Arc<OwnedFd>,
     name: OsString,
     /// Where the registry has it; `None` once it has been placed.
     slot: Option<usize>,
@@ -68,6 +72,17 @@ impl TempFile {
         Self::create_in(&REGISTRY, tree, relative, then)
     }
 
+    /// Like [`TempFile::create_with`], but in a room of its own (`--temp-dir`), which must be there.
+    ///
+    /// # Errors
+    /// What `open` says; `Interrupted` after [`abandon_all`].
+    pub fn create_elsewhere(room: &Room, tree: &Tree, relative: &Path, then: WhenAbandoned) -> io::Result<TempFile> {
+        let (target, name) = tree.at(relative)?;
+        let path = room.at(Path::new(name));
+        let (directory, _) = room.tree().at(&path)?;
+        Self::make(&REGISTRY, directory, target, name, then)
+    }
+
     fn create_in(
         registry: &'static Registry,
         tree: &Tree,
@@ -75,6 +90,16 @@ impl TempFile {
         then: WhenAbandoned,
     ) -> io::Result<TempFile> {
         let (directory, name) = tree.at(relative)?;
+        Self::make(registry, Arc::clone(&directory), directory, name, then)
+    }
+
+    fn make(
+        registry: &'static Registry,
+        directory: Arc<OwnedFd>,
+        target: Arc<OwnedFd>,
+        name: &OsStr,
+        then: WhenAbandoned,
+    ) -> io::Result<TempFile> {
         if name == "." {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "the root of a tree is a directory"));
         }
@@ -86,13 +111,26 @@ impl TempFile {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (temporary, handle) =
             under_temporary_name(name, |temporary| Ok(openat(&directory, temporary, flags, Mode::RUSR | Mode::WUSR)?))?;
-        let slot = registry.live().add(Live { directory: Arc::clone(&directory), temporary, partial });
-        Ok(TempFile { file: handle.into(), directory, name: name.to_owned(), slot: Some(slot), registry })
+        let live = Live { directory: Arc::clone(&directory), target: Arc::clone(&target), temporary, partial };
+        let slot = registry.live().add(live);
+        Ok(TempFile { file: handle.into(), directory, target, name: name.to_owned(), slot: Some(slot), registry })
     }
 
     /// The file, to be written and read; its position is shared with nobody.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Whether it is on another file system than its place, so that it cannot be renamed to there.
+    ///
+    /// # Errors
+    /// Those of looking at the two directories.
+    pub fn is_far(&self) -> io::Result<bool> {
+        if Arc::ptr_eq(&self.directory, &self.target) {
+            return Ok(false);
+        }
+        let device = |directory: &OwnedFd| fstat(directory).map(|stat| super::stat::device(&stat));
+        Ok(device(&self.directory)? != device(&self.target)?)
     }
 
     /// Renames it over the name that it was made for.
@@ -120,7 +158,7 @@ impl TempFile {
         let Some(live) = self.slot.take().and_then(|slot| self.registry.live().take(slot)) else {
             return Err(abandoned());
         };
-        let renamed = renameat(&self.directory, &live.temporary, &self.directory, name);
+        let renamed = renameat(&self.directory, &live.temporary, &self.target, name);
         if renamed.is_err() {
             live.remove();
         }
@@ -230,6 +268,8 @@ struct Slab {
 #[derive(Debug)]
 struct Live {
     directory: Arc<OwnedFd>,
+    /// Where it is kept if it is.
+    target: Arc<OwnedFd>,
     temporary: OsString,
     partial: Option<OsString>,
 }
@@ -285,7 +325,7 @@ impl Live {
         let kept = self
             .partial
             .as_ref()
-            .is_some_and(|partial| renameat(&self.directory, &self.temporary, &self.directory, partial).is_ok());
+            .is_some_and(|partial| renameat(&self.directory, &self.temporary, &self.target, partial).is_ok());
         if !kept {
             self.remove();
         }
