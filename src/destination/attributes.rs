@@ -17,7 +17,7 @@ pub(super) const WORKING_DIR_MODE: u32 = 0o700;
 const LOOKING_DIR_MODE: u32 = 0o500;
 
 /// The bit of a directory's mode that gives its group to what is made in it.
-const SETGID: u32 = 0o2000;
+pub(super) const SETGID: u32 = 0o2000;
 
 impl Destination {
     /// The bit that a new directory has from the one that it is in, which only -p takes away again.

@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::Destination;
-use super::attributes::WORKING_DIR_MODE;
+use super::attributes::{SETGID, WORKING_DIR_MODE};
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::tree::aside::{Spot, Way, set_aside};
@@ -92,7 +92,10 @@ impl Destination {
             }
             let Some(like) = tree.lstat(dir)?.filter(Entry::is_dir) else { continue };
             // More backups will go into it.
-            let mode = if self.is_root { like.mode } else { like.mode | WORKING_DIR_MODE };
+            let mut mode = if self.is_root { like.mode } else { like.mode | WORKING_DIR_MODE };
+            if !self.options.perms {
+                mode |= room.tree().lstat(&path)?.map_or(0, |made| made.mode & SETGID);
+            }
             let like = Entry { mode, ..like };
             let keep = Keep { perms: true, ..self.keep(&like) };
             // It is there, which is what matters.
