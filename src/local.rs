@@ -77,7 +77,7 @@ async fn over_a_link(request: Request, monitor: &Arc<Monitor>) -> Result<Outcome
 
 fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
     let options = &request.options;
-    let filter = Filter::parse(&options.filters).map_err(|error| Error::Usage(error.to_string()))?;
+    let filter = Filter::of(options).map_err(|error| Error::Usage(error.to_string()))?;
     let seed = fastrand::u64(..);
     let begun = Instant::now();
     let mut source = Source::scan(&request.sources, options, &filter, seed, monitor);

@@ -85,6 +85,9 @@ pub struct Options {
     pub compress: bool,
     /// `--timeout`: longest silence of the peer that is borne.
     pub timeout: Option<Duration>,
+    /// `--delete-excluded`, as far as the rules below do not say so by themselves: rules of per-directory merge files
+    /// that name no side are the sender's.
+    pub delete_excluded: bool,
     /// Filter rules in order, each as one line of `--filter`'s language.
     pub filters: Vec<Vec<u8>>,
 }

@@ -2,6 +2,7 @@
 //!
 //! The seed is fixed, so that a run can be repeated; `FILTER_SEED` and `FILTER_CASES` explore further.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use fastrand::Rng;
-use sy::filter::{Filter, FilterError, Side, Verdict, expand, from_exclude};
+use sy::filter::{Filter, FilterError, Scopes, Side, Verdict, expand, from_exclude};
+use sy::tree::dir;
 
 use crate::harness;
 
@@ -69,6 +71,56 @@ const SIGNS: [&str; 20] = [
 struct Case {
     tree: Vec<String>,
     rules: Vec<Vec<u8>>,
+}
+
+/// Per-directory merge rules, each with whether its file has bare patterns.
+const MERGES: [(&str, bool); 16] = [
+    (": .r", false),
+    (": .r", false),
+    (": .q", false),
+    ("dir-merge,n .r", false),
+    (":e .r", false),
+    (":p .r", false),
+    (":s .r", false),
+    (":r .q", false),
+    (":/ .q", false),
+    (":- .r", true),
+    (":+ .q", true),
+    (":n- .r", true),
+    (":w- .q", true),
+    (":C .r", true),
+    (":sC .q", true),
+    (":C", true),
+];
+
+/// Merge files for `tree`, and rules among those of the case that have them read.
+fn merge_files(random: &mut Rng, case: &mut Case) -> Vec<(String, Vec<u8>)> {
+    // rsync takes what is a wildcard in a directory's name for one, where a rule of its file is anchored.
+    let plain = |path: &&String| path.ends_with('/') && !path.contains(['*', '[', '\\']);
+    let dirs: Vec<String> = case.tree.iter().filter(plain).cloned().chain([String::new()]).collect();
+    let mut bare = Vec::new();
+    for _ in 0..random.usize(1..4) {
+        let (rule, is_bare) = MERGES[random.usize(..MERGES.len())];
+        let at = random.usize(..=case.rules.len());
+        case.rules.insert(at, rule.as_bytes().to_vec());
+        bare.push(is_bare);
+    }
+    let mut files = Vec::new();
+    for _ in 0..random.usize(1..6) {
+        let dir = &dirs[random.usize(..dirs.len())];
+        let name = pick(random, &[".r", ".r", ".q", ".cvsignore"]);
+        let mut lines = Vec::new();
+        for _ in 0..random.usize(..5) {
+            lines.push(match random.u8(..12) {
+                0 => MERGES[random.usize(..MERGES.len())].0.as_bytes().to_vec(),
+                1 => b"# a comment".to_vec(),
+                _ if bare.contains(&true) => likely_pattern(random, &case.tree).into_bytes(),
+                _ => rule(random, &case.tree),
+            });
+        }
+        files.push((format!("{dir}{name}"), lines.join(&b'\n')));
+    }
+    files
 }
 
 fn case(random: &mut Rng) -> Case {
@@ -184,6 +236,47 @@ fn ours_deleted(filter: &Filter, root: &Path, dir: &Path, out: &mut BTreeSet<Str
     }
 }
 
+/// Has the merge files of each directory count, and tells of the first that cannot be understood.
+struct Walk<'a> {
+    tree: dir::Tree,
+    root: &'a Path,
+    scopes: Scopes,
+    error: Option<FilterError>,
+}
+
+impl Walk<'_> {
+    fn new<'a>(filter: &Filter, root: &'a Path, side: Side) -> Walk<'a> {
+        Walk { tree: dir::Tree::open(root).unwrap(), root, scopes: Scopes::new(filter.clone(), side), error: None }
+    }
+
+    /// What is in `dir`, with what the rules say of it.
+    fn judged(&mut self, dir: &Path, sender: bool) -> Vec<(PathBuf, bool, Verdict)> {
+        let place = if dir == Path::new("") { Path::new(".") } else { dir };
+        self.error = self.scopes.enter(&self.tree, place).err().or(self.error.take());
+        let verdict = |path: &Path, is_dir| match (sender, dir == Path::new("")) {
+            (true, _) | (false, true) => self.scopes.verdict(path, is_dir),
+            (false, false) => self.scopes.verdict_when_deleting(path, is_dir),
+        };
+        let judged = entries(self.root, dir).into_iter();
+        judged.map(|(path, is_dir)| (verdict(&path, is_dir), path, is_dir)).map(|(v, p, d)| (p, d, v)).collect()
+    }
+
+    /// What is listed by a sender, or the files that a receiver deletes.
+    fn walk(&mut self, dir: &Path, sender: bool, out: &mut BTreeSet<String>) {
+        for (path, is_dir, verdict) in self.judged(dir, sender) {
+            if verdict == Verdict::Excluded {
+                continue;
+            }
+            if sender || !is_dir {
+                out.insert(listed(&path, is_dir));
+            }
+            if is_dir {
+                self.walk(&path, sender, out);
+            }
+        }
+    }
+}
+
 /// rsync with the rules, its arguments and a source and a destination below `root`.
 fn rsync(root: &Path, rules: &[Vec<u8>], arguments: &[&str], from: &str, to: &str) -> Output {
     let mut command = Command::new(harness::rsync());
@@ -292,4 +385,41 @@ fn absolute_and_merged_rules_mean_what_they_mean_to_rsync() {
         let ours = ours(&case, &tree, |filter, out| ours_sent(filter, &tree, Path::new(""), out));
         assert_same(&case, ours, theirs(&output, sent));
     });
+}
+
+#[test]
+fn merge_files_of_the_tree_mean_what_they_mean_to_rsync() {
+    let (asked, understood) = (Cell::new(0), Cell::new(0));
+    for_random_cases(|dir, case| {
+        let tree = dir.join("tree").canonicalize().unwrap();
+        let mut case = Case { tree: case.tree.clone(), rules: case.rules.clone() };
+        let files = merge_files(
+            &mut Rng::with_seed(case.tree.concat().len() as u64 * 1009 + case.rules.concat().len() as u64),
+            &mut case,
+        );
+        for (path, contents) in &files {
+            // Fails where a file has the name of the directory.
+            let _ = fs::write(tree.join(path), contents);
+        }
+        for sender in [true, false] {
+            let output = match sender {
+                true => rsync(dir, &case.rules, &["-rn", "--out-format=%n"], "tree/", "empty/"),
+                false => rsync(dir, &case.rules, &["-rni", "--delete"], "empty/", "tree/"),
+            };
+            let error = Cell::new(None);
+            let ours = ours(&case, &tree, |filter, out| {
+                let mut walk = Walk::new(filter, &tree, if sender { Side::Sender } else { Side::Receiver });
+                walk.walk(Path::new(""), sender, out);
+                error.set(walk.error);
+            });
+            let ours = if error.take().is_some() { Ok(None) } else { ours };
+            let theirs = theirs(&output, if sender { sent } else { deleted });
+            asked.set(asked.get() + 1);
+            understood.set(understood.get() + u32::from(theirs.is_some()));
+            case.tree.extend(files.iter().map(|(path, contents)| format!("{path}: {}", contents.escape_ascii())));
+            assert_same(&case, ours, theirs);
+            case.tree.truncate(case.tree.len() - files.len());
+        }
+    });
+    assert!(2 * understood.get() > asked.get(), "{} of {} mean anything", understood.get(), asked.get());
 }

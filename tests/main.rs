@@ -12,6 +12,7 @@ mod failures;
 mod filter;
 mod hostile;
 mod interop;
+mod merge_files;
 #[cfg(not(feature = "daemon"))]
 mod no_daemon;
 mod output;

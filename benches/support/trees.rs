@@ -23,5 +23,7 @@ pub fn tree(count: usize) -> TempDir {
 pub fn scan_all(root: &Path) -> Vec<Entry> {
     let options = ScanOptions { recursive: true, one_file_system: false, hard_links: false };
     let tree = Tree::open(root).expect("the tree");
-    scan(&tree, Path::new("."), &options, &mut |_, _| true, &mut |path, error| panic!("{}: {error}", path.display()))
+    scan(&tree, Path::new("."), &options, &mut |_: &Path, _: bool| true, &mut |path, error| {
+        panic!("{}: {error}", path.display())
+    })
 }

@@ -86,6 +86,18 @@ pub struct Args {
     #[arg(short = 'f', long, value_name = "RULE", action = ArgAction::Append, help_heading = SELECTION)]
     pub filter: Vec<OsString>,
 
+    /// Obey the .rsync-filter files of the tree; twice: and do not copy them
+    ///
+    /// The same as --filter='dir-merge /.rsync-filter', and the second time --filter='- .rsync-filter'.
+    #[arg(short = 'F', num_args = 0, default_missing_value = "", action = ArgAction::Append, help_heading = SELECTION)]
+    pub filter_files: Vec<OsString>,
+    /// Leave out what CVS ignores: objects, backups, .git/ and more
+    ///
+    /// That is a list of its own, then what ~/.cvsignore and $CVSIGNORE name, both as they are on this machine, and in
+    /// each directory what its .cvsignore names.
+    #[arg(short = 'C', long, help_heading = SELECTION)]
+    pub cvs_exclude: bool,
+
     /// Keep permissions
     #[arg(short, long, help_heading = ATTRIBUTES)]
     pub perms: bool,

@@ -208,6 +208,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
             Some(0) => None,
             Some(seconds) => Some(Duration::from_secs(seconds)),
         },
+        delete_excluded: false,
         filters,
     })
 }
@@ -252,21 +253,29 @@ fn backup(args: &Args) -> Result<Option<Vec<u8>>> {
 /// All filter rules in the order in which they were typed, whichever option brought them.
 fn filters(matches: &ArgMatches) -> Result<Vec<Vec<u8>>> {
     let mut typed: Vec<(usize, Vec<Vec<u8>>)> = Vec::new();
-    for id in ["exclude", "include", "filter", "exclude_from", "include_from"] {
+    for id in ["exclude", "include", "filter", "filter_files", "exclude_from", "include_from"] {
         let values = matches.get_raw(id).into_iter().flatten();
-        for (index, value) in matches.indices_of(id).into_iter().flatten().zip(values) {
-            typed.push((index, rules_of(id, value)?));
+        for (count, (index, value)) in matches.indices_of(id).into_iter().flatten().zip(values).enumerate() {
+            typed.push((index, rules_of(id, count, value)?));
         }
     }
     typed.sort_by_key(|(index, _)| *index);
-    let rules: Vec<Vec<u8>> = typed.into_iter().flat_map(|(_, rules)| rules).collect();
+    let mut rules: Vec<Vec<u8>> = typed.into_iter().flat_map(|(_, rules)| rules).collect();
+    if (Flags { matches }).given("cvs_exclude") {
+        rules.extend([b":C".to_vec(), b"-C".to_vec()]);
+    }
     let rules = filter::expand(&rules).map_err(usage)?;
     Filter::parse(&rules).map_err(usage)?;
     Ok(rules)
 }
 
-fn rules_of(id: &str, value: &OsStr) -> Result<Vec<Vec<u8>>> {
+/// What `-F` means, the first time and the second.
+const FILTER_FILES: [&[u8]; 2] = [b": /.rsync-filter", b"- .rsync-filter"];
+
+/// The rules of an option that was given `before` times before.
+fn rules_of(id: &str, before: usize, value: &OsStr) -> Result<Vec<Vec<u8>>> {
     Ok(match id {
+        "filter_files" => FILTER_FILES.get(before).map(|rule| rule.to_vec()).into_iter().collect(),
         "exclude" => vec![filter::from_exclude(value.as_bytes())],
         "include" => vec![filter::from_include(value.as_bytes())],
         "exclude_from" => filter::from_file(value.as_ref(), Action::Exclude).map_err(usage)?,
@@ -399,6 +408,22 @@ mod tests {
         assert!(options("-ab").omit_dir_times && !options("-a --backup-dir=x").omit_dir_times);
         assert_eq!(options("-ab --del --exclude=x --suffix=[1]").filters, [&b"- x"[..], br"P *\[1\]"]);
         assert!(options("-ab").filters.is_empty() && options("-a --backup-dir=x --del").filters.is_empty());
+    }
+
+    #[test]
+    fn merge_files_of_the_tree_are_asked_for_where_f_stands_and_left_out_from_its_second_time_on() {
+        let merge = [&b": /.rsync-filter"[..], b"- .rsync-filter"];
+        assert_eq!(options("-aF").filters, merge[..1]);
+        for twice in ["-aFF", "-F -a -F", "-FFF"] {
+            assert_eq!(options(twice).filters, merge, "{twice}");
+        }
+        assert_eq!(options("-F --exclude=x -F").filters, [merge[0], b"- x", merge[1]]);
+    }
+
+    #[test]
+    fn what_cvs_ignores_comes_after_all_other_rules() {
+        let rules = options("-C --include=core").filters;
+        assert_eq!(rules[..3], [&b"+ core"[..], b":C .cvsignore", b"-p RCS"]);
     }
 
     #[test]

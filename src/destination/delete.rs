@@ -14,7 +14,7 @@ use super::extra::Extra;
 use super::remove::Tell;
 use super::{Destination, parent};
 use crate::error::ExitCode;
-use crate::filter::{Side, Verdict};
+use crate::filter::Verdict;
 use crate::options::DeleteTime;
 use crate::tree::dir::{Listing, Tree};
 use crate::tree::entry::{Entry, Kind};
@@ -33,6 +33,7 @@ impl Destination {
     /// The rest of a whole list's deletion, when everything is in place.
     pub(super) fn delete_late(&mut self, entries: &[Entry], deleted: Tell<'_>) {
         if self.options.delete == Some(DeleteTime::After) {
+            self.rules.forget();
             self.delete_extraneous(entries, deleted);
         }
         self.delete_noted(deleted);
@@ -72,7 +73,11 @@ impl Destination {
         if !self.may_delete || self.empty.contains(dir) {
             return None;
         }
-        let listing = self.tree.as_ref()?.try_clone().and_then(|tree| self.list(&tree, dir));
+        let listing = self.tree.as_ref()?.try_clone().and_then(|tree| {
+            let listing = self.list(&tree, dir)?;
+            self.enter(&tree, dir);
+            Ok(listing)
+        });
         match listing {
             Ok(listing) => Some(Extra::new(dir, listing)),
             // It is not there, or something else is: nothing in it needs to go.
@@ -109,7 +114,13 @@ impl Destination {
     fn try_delete_extra(&mut self, extra: &Extra, deleted: Tell<'_>) -> io::Result<()> {
         let Some(tree) = self.tree.as_ref().map(Tree::try_clone).transpose()? else { return Ok(()) };
         let is_late = self.options.delete.is_some_and(DeleteTime::is_late);
+        // Something else may have been removed meanwhile, and its directory's rules be those in force.
+        self.enter(&tree, &extra.dir);
         extra.try_for_each(&tree, |path| {
+            if self.asks_again() {
+                self.noted.push(path);
+                return Ok(());
+            }
             let Some(is_dir) = self.may_go(&tree, &path)? else { return Ok(()) };
             if is_late {
                 self.noted.push(path);
@@ -140,6 +151,19 @@ impl Destination {
         Ok(is_dir.filter(|is_dir| !self.protects(path, *is_dir)))
     }
 
+    /// Whether it is at the end that the rules count: with `--delete-after` it is the merge files that have come by then.
+    fn asks_again(&self) -> bool {
+        self.rules.read_files() && self.options.delete == Some(DeleteTime::After)
+    }
+
+    /// Has the merge files of `dir` count for what is in it. Where they cannot be understood nothing in it goes.
+    pub(super) fn enter(&mut self, tree: &Tree, dir: &Path) {
+        if let Err(error) = self.rules.enter(tree, dir) {
+            self.monitor.failed("delete in", &self.path_of(dir), &error);
+            self.counters.failed += 1;
+        }
+    }
+
     fn check_removal(&mut self, path: &Path, result: io::Result<()>) {
         if let Err(error) = result {
             self.monitor.failed("delete", &self.path_of(path), &error);
@@ -157,6 +181,7 @@ impl Destination {
     /// called once, after everything else; directories keep the times and modes that they have been given by then.
     pub fn delete_noted(&mut self, deleted: Tell<'_>) {
         let noted = std::mem::take(&mut self.noted);
+        self.rules.forget();
         if self.source_failed && self.options.delete == Some(DeleteTime::After) && !noted.is_empty() {
             let text = "some of the source could not be read: nothing is deleted (--delete-after)";
             self.monitor.warn(ExitCode::Partial, text);
@@ -179,8 +204,17 @@ impl Destination {
         let Some(tree) = self.tree.as_ref().map(Tree::try_clone).transpose()? else { return Ok(()) };
         let Some(before) = tree.lstat(dir)?.filter(Entry::is_dir) else { return Ok(()) };
         self.open_to_empty(&tree, dir)?;
+        self.enter(&tree, dir);
         for path in paths {
-            let result = match self.may_go(&tree, path) {
+            let found = match self.rules.read_files() && !self.asks_again() {
+                // It was asked about when it was found, under the rules that its directory had then.
+                true => tree.lstat(path).map(|entry| entry.map(|entry| entry.is_dir())),
+                false => {
+                    self.enter(&tree, dir);
+                    self.may_go(&tree, path)
+                }
+            };
+            let result = match found {
                 Ok(Some(is_dir)) => self.remove(&tree, path, is_dir, deleted),
                 gone => gone.map(drop),
             };
@@ -216,7 +250,7 @@ impl Destination {
     }
 
     fn protects(&self, path: &Path, is_dir: bool) -> bool {
-        self.is_kept_partial(path) || self.filter.verdict(Side::Receiver, path, is_dir) == Verdict::Excluded
+        self.is_kept_partial(path) || self.rules.verdict(path, is_dir) == Verdict::Excluded
     }
 }
 

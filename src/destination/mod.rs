@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ExitCode, Result};
 use crate::events::{Event, Monitor};
-use crate::filter::Filter;
+use crate::filter::{Filter, Scopes, Side};
 use crate::location;
 use crate::options::Options;
 use crate::plan::{self, Action, Changes, Decision, Powers};
@@ -89,7 +89,7 @@ pub struct Destination {
     /// A single file's new name, where the destination names a file and not a directory.
     rename: Option<OsString>,
     options: Options,
-    filter: Filter,
+    rules: Scopes,
     seed: u64,
     is_root: bool,
     monitor: Arc<Monitor>,
@@ -152,7 +152,7 @@ impl Destination {
         let mut destination = Destination {
             tree: None,
             counters: Counters::default(),
-            filter: filter.with_root(&source::absolute(&root)),
+            rules: Scopes::new(filter.with_root(&source::absolute(&root)), Side::Receiver),
             root,
             rename,
             // Only root makes devices: for anybody else they are as if -D had not been given.

@@ -81,22 +81,21 @@ impl Destination {
             || self.options.partial
             || self.options.backup.is_some()
             || self.options.max_delete.is_some();
-        self.filter.is_empty() && !asks
+        self.rules.is_empty() && !asks
     }
 
     /// The careful way: depth first with a stack of its own, asking the filter about each name. Tells whether the filter
     /// lets all of it go.
     fn remove_contents(&mut self, tree: &Tree, dir: &Path, deleted: Tell<'_>) -> io::Result<bool> {
-        let mut found = vec![(dir.to_path_buf(), true)];
-        let mut next = 0;
+        // Each directory before what is in it, and all of that before its neighbours, as merge files want it.
+        let mut found = Vec::new();
+        let mut dirs = vec![dir.to_path_buf()];
         let mut kept: HashSet<PathBuf> = HashSet::new();
-        while let Some((path, is_dir)) = found.get(next).cloned() {
-            next += 1;
-            if !is_dir {
-                continue;
-            }
-            self.open_to_empty(tree, &path)?;
-            for path in names(tree, &path)? {
+        while let Some(dir) = dirs.pop() {
+            self.open_to_empty(tree, &dir)?;
+            self.enter(tree, &dir);
+            found.push((dir.clone(), true));
+            for path in names(tree, &dir)? {
                 let is_dir = tree.lstat(&path)?.is_some_and(|entry| entry.is_dir());
                 if self.protects_within(&path, is_dir) {
                     kept.extend(path.ancestors().map(Path::to_path_buf));
@@ -105,11 +104,16 @@ impl Destination {
                 if !is_dir && self.stays_as_backup(&path) {
                     kept.extend(path.ancestors().skip(1).map(Path::to_path_buf));
                 }
-                found.push((path, is_dir));
+                if is_dir {
+                    dirs.push(path);
+                } else {
+                    found.push((path, false));
+                }
             }
         }
         let mut result = Ok(!kept.contains(dir));
-        for (path, is_dir) in found.drain(1..).rev().filter(|(path, _)| !kept.contains(path)) {
+        found.retain(|(path, _)| path != dir && !kept.contains(path));
+        for (path, is_dir) in found.into_iter().rev() {
             let gone = self.remove_one(tree, &path, is_dir, deleted);
             result = result.and_then(|all| gone.map(|()| all));
         }
@@ -150,7 +154,7 @@ impl Destination {
 
     /// Whether something in a directory that is being deleted stays: perishable rules do not count there.
     fn protects_within(&self, path: &Path, is_dir: bool) -> bool {
-        self.is_kept_partial(path) || self.filter.verdict_when_deleting(path, is_dir) == Verdict::Excluded
+        self.is_kept_partial(path) || self.rules.verdict_when_deleting(path, is_dir) == Verdict::Excluded
     }
 }
 

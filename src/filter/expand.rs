@@ -2,16 +2,16 @@
 //!
 //! This is the only part of the filter that reads files, and it runs where the options were typed, never for a peer.
 
-use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::rule::{self, FilterError, Line, Merge, Modifiers, Parsed, shown};
+use super::merge::{self, lines};
+use super::rule::{self, FilterError, Line, Merge, Modifiers, Parsed};
 
 /// Merge files within merge files, at most; a file that merges itself is stopped here.
-const MAX_MERGE_DEPTH: usize = 32;
+pub(super) const MAX_MERGE_DEPTH: usize = 32;
 
 /// What a pattern without a sign does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,8 @@ pub fn from_file(file: &Path, action: Action) -> Result<Vec<Vec<u8>>, FilterErro
     Ok(lines(&contents).map(|line| old_style(line, action)).collect())
 }
 
-/// Replaces each merge rule (`. FILE`) by the rules of the file that it names; the other rules stay as they are.
+/// Replaces each merge rule (`. FILE`) by the rules of the file that it names, and `-C` by what it stands for; the other
+/// rules stay as they are, per-directory merge rules too.
 ///
 /// File names are relative to the working directory, `-` is standard input.
 ///
@@ -75,11 +76,31 @@ pub fn expand(rules: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, FilterError> {
     let mut expanded = Vec::with_capacity(rules.len());
     for line in rules {
         match rule::parse(line)? {
-            Line::Merge(merge) => merge_into(&mut expanded, merge, 1)?,
-            _ => expanded.push(line.clone()),
+            Line::Nothing | Line::Clear | Line::Rule(_) => expanded.push(line.clone()),
+            other => take(&mut expanded, other, 0)?,
         }
     }
     Ok(expanded)
+}
+
+/// What `--delete-excluded` makes of `rules`, which were expanded: those without a side hide, and protect nothing. Says
+/// besides whether there are rules of merge files of which that is yet to be made.
+///
+/// # Errors
+/// A rule that cannot be understood.
+pub fn hiding_only(rules: &mut [Vec<u8>]) -> Result<bool, FilterError> {
+    let mut in_files = false;
+    for line in rules {
+        match rule::parse(line)? {
+            Line::Rule(rule) if !rule.modifiers.names_side() => {
+                let modifiers = Modifiers { sender: true, ..rule.modifiers };
+                *line = Parsed { modifiers, ..rule }.to_line();
+            }
+            Line::DirMerge(_) => in_files = true,
+            _ => {}
+        }
+    }
+    Ok(in_files)
 }
 
 fn merge_into(expanded: &mut Vec<Vec<u8>>, merge: Merge<'_>, depth: usize) -> Result<(), FilterError> {
@@ -88,36 +109,24 @@ fn merge_into(expanded: &mut Vec<Vec<u8>>, merge: Merge<'_>, depth: usize) -> Re
         return Err(FilterError::MergeDepth { limit: MAX_MERGE_DEPTH, path: file.to_path_buf() });
     }
     if merge.exclude_itself {
-        let name = Cow::Borrowed(file.file_name().unwrap_or(file.as_os_str()).as_bytes());
-        expanded.push(Parsed { include: false, modifiers: Modifiers::default(), pattern: name }.to_line());
+        expanded.push(merge.own_exclusion().to_line());
     }
     let contents = read(file)?;
-    let pieces: Vec<Cow<'_, [u8]>> = match (merge.words, merge.bare) {
-        (false, _) => lines(&contents).map(Cow::Borrowed).collect(),
-        (true, Some(_)) => words(&contents).map(Cow::Borrowed).collect(),
-        (true, None) => rules_of_words(&contents),
-    };
-    pieces.iter().try_for_each(|piece| merge_line(expanded, merge, piece, depth))
+    merge::pieces(&merge, &contents).iter().try_for_each(|piece| take(expanded, merge.line(piece)?, depth))
 }
 
-/// Adds one line of a merged file, with what its merge rule gives to every line.
-fn merge_line(expanded: &mut Vec<Vec<u8>>, merge: Merge<'_>, line: &[u8], depth: usize) -> Result<(), FilterError> {
-    let inherited = |own: Modifiers| {
-        let twice = merge.modifiers.names_side() && own.names_side();
-        if twice { Err(FilterError::SideTwice(shown(line))) } else { Ok(own.with(merge.modifiers)) }
-    };
-    if let Some(include) = merge.bare {
-        let pattern = Cow::Borrowed(line);
-        expanded.push(Parsed { include, modifiers: merge.modifiers, pattern }.to_line());
-        return Ok(());
-    }
-    match rule::parse(line)? {
+/// Adds what one line means, read `depth` merge files deep.
+fn take(expanded: &mut Vec<Vec<u8>>, line: Line<'_>, depth: usize) -> Result<(), FilterError> {
+    match line {
         Line::Nothing => {}
-        Line::Clear => expanded.push(line.to_vec()),
-        Line::Rule(own) => expanded.push(Parsed { modifiers: inherited(own.modifiers)?, ..own }.to_line()),
-        Line::Merge(inner) => {
-            let inner = Merge { modifiers: inherited(inner.modifiers)?, ..inner };
-            merge_into(expanded, inner, depth + 1)?;
+        Line::Clear => expanded.push(b"!".to_vec()),
+        Line::Rule(rule) => expanded.push(rule.to_line()),
+        Line::Cvs(rule) => expanded.extend(merge::cvs(&rule)?.iter().map(Parsed::to_line)),
+        Line::Merge(inner) => merge_into(expanded, inner, depth + 1)?,
+        Line::DirMerge(inner) => {
+            // Its own exclusion stands before it, and would stand there twice if the other end read it again.
+            expanded.extend(inner.exclude_itself.then(|| inner.own_exclusion().to_line()));
+            expanded.push(Merge { exclude_itself: false, ..inner }.to_dir_line());
         }
     }
     Ok(())
@@ -131,29 +140,6 @@ fn read(file: &Path) -> Result<Vec<u8>, FilterError> {
         std::fs::read(file)
     };
     contents.map_err(|source| FilterError::Read { path: file.to_path_buf(), source })
-}
-
-/// Lines that say something. As in rsync a carriage return ends a line too.
-fn lines(contents: &[u8]) -> impl Iterator<Item = &[u8]> {
-    contents.split(|&b| b == b'\n' || b == b'\r').filter(|line| !matches!(line.first(), None | Some(b';' | b'#')))
-}
-
-fn words(contents: &[u8]) -> impl Iterator<Item = &[u8]> {
-    contents.split(|b| matches!(b, b' ' | 9..=13)).filter(|word| !word.is_empty())
-}
-
-/// Whole rules from words: a sign without its pattern takes the next word.
-fn rules_of_words(contents: &[u8]) -> Vec<Cow<'_, [u8]>> {
-    let mut words = words(contents);
-    let mut rules = Vec::new();
-    while let Some(word) = words.next() {
-        let pattern = match rule::parse(word) {
-            Err(FilterError::NoPattern(_)) => words.next(),
-            _ => None,
-        };
-        rules.push(pattern.map_or(Cow::Borrowed(word), |pattern| Cow::Owned([word, b" ", pattern].concat())));
-    }
-    rules
 }
 
 #[cfg(test)]
@@ -223,6 +209,17 @@ mod tests {
         assert_eq!(merged("w", "- foo + bar\n! -_baz\t#x").unwrap_err().to_string(), "unknown filter rule: #x");
         assert_eq!(merged("w", "- foo + bar\n! -_baz").unwrap(), ["- foo", "+ bar", "!", "- baz"]);
         assert_eq!(merged("w-", "foo #x\n\nbar").unwrap(), ["- foo", "- #x", "- bar"]);
+    }
+
+    #[test]
+    fn per_directory_rules_of_a_file_stay_and_get_its_modifiers() {
+        assert_eq!(merged("p", ":e .x\n:C\n").unwrap(), ["- .x", ":p .x", ":Cp .cvsignore"]);
+        assert_eq!(texts(expand(&owned(&[":en /.x"])).unwrap()), ["- .x", ":n /.x"]);
+    }
+
+    #[test]
+    fn merge_as_cvs_does_takes_words_and_lets_an_exclamation_mark_clear() {
+        assert_eq!(merged("C", "a !\n#b !c").unwrap(), ["- a", "!", "- #b", "- !c"]);
     }
 
     #[test]

@@ -9,22 +9,29 @@
 //! An entry is judged by itself: who walks a tree does not enter an excluded directory, which is what excludes its contents.
 //!
 //! Rules travel to the peer, so parsing reads no file: merge rules are replaced by what they name beforehand, at the side
-//! where they were typed ([`expand()`]). Not supported yet, and refused by name: per-directory merge files, the `C` and `x`
-//! modifiers.
+//! where they were typed ([`expand()`]). Per-directory merge rules stay: each side reads the files of its own tree as it walks
+//! through it ([`Scopes`]). Not supported yet, and refused by name: the `x` modifier.
 
+mod beneath;
 mod expand;
+mod merge;
 mod pattern;
 mod rule;
+mod scopes;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use expand::{Action, expand, from_exclude, from_file, from_include, from_protected_suffix};
+use crate::options::Options;
+
+pub use expand::{Action, expand, from_exclude, from_file, from_include, from_protected_suffix, hiding_only};
 pub use rule::FilterError;
+pub use scopes::Scopes;
 
 use pattern::Candidate;
-use rule::{Line, Rule};
+use rule::{Line, Merge, Modifiers, Parsed, Rule, View};
+use scopes::Level;
 
 /// For whom a verdict is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,27 +54,121 @@ pub enum Verdict {
 /// Compiled rules.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    rules: Arc<Vec<Rule>>,
+    items: Arc<Vec<Item>>,
+    merges: Arc<Vec<Arc<DirMerge>>>,
     /// The transfer root's absolute path without its leading slash, for rules with the `/` modifier.
     root: Vec<u8>,
+    /// Rules of merge files that name no side are the sender's.
+    hides_only: bool,
+}
+
+/// What stands in a list of rules.
+#[derive(Debug)]
+enum Item {
+    Rule(Rule),
+    /// The place of the rules of per-directory merge files, by the number of their merge rule.
+    Merge(usize),
+}
+
+/// A per-directory merge rule.
+#[derive(Debug)]
+struct DirMerge {
+    file: Vec<u8>,
+    /// All of the rule but the file's name.
+    rest: Merge<'static>,
+}
+
+impl DirMerge {
+    fn rule(&self) -> Merge<'_> {
+        Merge { file: &self.file, ..self.rest }
+    }
+
+    /// What the file is called in each directory.
+    fn name(&self) -> &[u8] {
+        self.rule().base_name()
+    }
+
+    /// Whether directories below do not inherit the file's rules.
+    fn is_local(&self) -> bool {
+        self.rest.local
+    }
+
+    /// The directory, in its components, from which on those above a walk are looked at as well: the one that the rule
+    /// names, if the walk's start, whose components are `start`, is below it.
+    fn from<'p>(&'p self, start: &[&'p [u8]]) -> Option<Vec<&'p [u8]>> {
+        let name = self.file.len() - self.name().len();
+        let named = &self.file[..name];
+        if named.is_empty() {
+            return None;
+        }
+        let mut from: Vec<&[u8]> = if named.starts_with(b"/") { Vec::new() } else { start.to_vec() };
+        for part in named.split(|byte| *byte == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => drop(from.pop()),
+                part => from.push(part),
+            }
+        }
+        (start.starts_with(&from) && start.len() > from.len()).then_some(from)
+    }
+}
+
+/// Adds a per-directory merge rule and returns its number; `None` if there is one for a file of that name, which counts.
+fn add_merge(merges: &mut Vec<Arc<DirMerge>>, rule: Merge<'_>) -> Option<usize> {
+    if merges.iter().any(|merge| merge.name() == rule.base_name()) {
+        return None;
+    }
+    let file = rule.file.to_vec();
+    merges.push(Arc::new(DirMerge { file, rest: Merge { file: b"", exclude_itself: false, ..rule } }));
+    Some(merges.len() - 1)
+}
+
+/// What is asked of rules.
+struct Question<'a> {
+    side: Side,
+    /// Perishable rules do not count.
+    deleting: bool,
+    candidate: Candidate<'a>,
+    root: &'a [u8],
+}
+
+/// What the first of `items` that matches says.
+#[inline]
+fn first(items: &[Item], question: &Question<'_>, levels: &[Level]) -> Option<Verdict> {
+    items.iter().find_map(|item| match item {
+        Item::Rule(rule) => rule.answer(question),
+        Item::Merge(number) => scopes::inherited(*number, question, levels),
+    })
 }
 
 impl Filter {
     /// Compiles `rules`, each one line as `--filter` takes it; an empty one says nothing.
     ///
     /// # Errors
-    /// The first rule that cannot be understood, and any merge rule: see [`expand()`].
+    /// The first rule that cannot be understood, and any merge rule but per-directory ones: see [`expand()`].
     pub fn parse(rules: &[Vec<u8>]) -> Result<Self, FilterError> {
-        let mut compiled = Vec::new();
+        let (mut items, mut merges) = (Vec::new(), Vec::new());
         for line in rules {
             match rule::parse(line)? {
                 Line::Nothing => {}
-                Line::Clear => compiled.clear(),
-                Line::Rule(rule) => compiled.push(Rule::compile(&rule)),
-                Line::Merge(_) => return Err(FilterError::MergeNotExpanded(rule::shown(line))),
+                Line::Clear => {
+                    items.clear();
+                    merges.clear();
+                }
+                Line::Rule(rule) => items.push(Item::Rule(Rule::compile(&rule, View::Below(0)))),
+                Line::DirMerge(rule) => items.extend(add_merge(&mut merges, rule).map(Item::Merge)),
+                Line::Merge(_) | Line::Cvs(_) => return Err(FilterError::MergeNotExpanded(rule::shown(line))),
             }
         }
-        Ok(Self { rules: Arc::new(compiled), root: Vec::new() })
+        Ok(Self { items: Arc::new(items), merges: Arc::new(merges), root: Vec::new(), hides_only: false })
+    }
+
+    /// The rules of a sync.
+    ///
+    /// # Errors
+    /// Those of [`Filter::parse`].
+    pub fn of(options: &Options) -> Result<Self, FilterError> {
+        Ok(Self { hides_only: options.delete_excluded, ..Self::parse(&options.filters)? })
     }
 
     /// Names the absolute path of this side's transfer root, which rules with the `/` modifier match against.
@@ -85,36 +186,49 @@ impl Filter {
 
     /// Whether there is no rule at all, so that everything is included.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.items.is_empty()
     }
 
-    /// Whether some rule has the `/` modifier, so that its verdict depends on where the transfer root is.
-    pub fn looks_at_absolute_paths(&self) -> bool {
-        self.rules.iter().any(Rule::is_absolute)
+    /// Whether some rule's verdict depends on what only the side that has the tree knows: where its root is, or what its
+    /// merge files say.
+    pub fn depends_on_the_tree(&self) -> bool {
+        self.reads_files() || self.items.iter().any(|item| matches!(item, Item::Rule(rule) if rule.is_absolute()))
+    }
+
+    /// Whether there are per-directory merge rules.
+    pub fn reads_files(&self) -> bool {
+        !self.merges.is_empty()
+    }
+
+    /// A rule with the side that it has where it names none.
+    fn sided<'r>(&self, rule: &Parsed<'r>) -> Parsed<'r> {
+        let sender = rule.modifiers.sender || (self.hides_only && !rule.modifiers.names_side());
+        Parsed { modifiers: Modifiers { sender, ..rule.modifiers }, ..rule.clone() }
     }
 
     /// What the rules say to `side` of the entry at `path`, relative to the transfer root and without a leading slash.
     ///
-    /// The root itself (`.` or nothing) is always included.
+    /// The root itself (`.` or nothing) is always included. Merge files have no say here: see [`Scopes`].
     pub fn verdict(&self, side: Side, path: &Path, is_dir: bool) -> Verdict {
-        self.decide(side, path, is_dir, false)
+        self.decide(side, path, is_dir, false, &[])
     }
 
     /// What the rules say to the receiver of an entry within a directory that is itself being deleted: as
     /// [`verdict`](Self::verdict), without the perishable (`p`) rules.
     pub fn verdict_when_deleting(&self, path: &Path, is_dir: bool) -> Verdict {
-        self.decide(Side::Receiver, path, is_dir, true)
+        self.decide(Side::Receiver, path, is_dir, true, &[])
     }
 
-    fn decide(&self, side: Side, path: &Path, is_dir: bool, deleting: bool) -> Verdict {
+    fn decide(&self, side: Side, path: &Path, is_dir: bool, deleting: bool, levels: &[Level]) -> Verdict {
         let bytes = path.as_os_str().as_bytes();
-        if self.rules.is_empty() || bytes.is_empty() || bytes == b"." {
+        if self.items.is_empty() || bytes.is_empty() || bytes == b"." {
             return Verdict::Included;
         }
-        let candidate = Candidate::new(bytes, is_dir);
-        let applies = |rule: &&Rule| rule.counts_for(side) && !(deleting && rule.perishable);
-        let decides = |rule: &&Rule| rule.matches(candidate, &self.root);
-        self.rules.iter().filter(applies).find(decides).map_or(Verdict::Included, |rule| rule.verdict)
+        if levels.last().is_some_and(|level| level.failed) {
+            return Verdict::Excluded;
+        }
+        let question = Question { side, deleting, candidate: Candidate::new(bytes, is_dir), root: &self.root };
+        first(&self.items, &question, levels).unwrap_or(Verdict::Included)
     }
 }
 

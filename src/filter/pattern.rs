@@ -20,6 +20,11 @@ impl<'a> Candidate<'a> {
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
         Self { path, name, is_dir }
     }
+
+    /// The same entry without the first `skipped` bytes of its path; `None` if it has no more.
+    pub(super) fn below(self, skipped: usize) -> Option<Self> {
+        self.path.get(skipped..).filter(|path| !path.is_empty()).map(|path| Self { path, ..self })
+    }
 }
 
 /// Which part of a path a pattern has to match.

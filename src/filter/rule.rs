@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::pattern::{Candidate, Pattern};
-use super::{Side, Verdict};
+use super::{Question, Side, Verdict};
 
 /// Why a rule cannot be used. Rules are shown with bytes that are not printable escaped.
 #[derive(Debug, Error)]
@@ -40,6 +40,9 @@ pub enum FilterError {
         /// The rule.
         rule: String,
     },
+    /// The rule of CVS's own patterns takes none.
+    #[error("'C' rule has trailing characters: {0}")]
+    CvsArgument(String),
     /// A merge rule where no file may be read.
     #[error("merge rule must be replaced by its file's rules before: {0}")]
     MergeNotExpanded(String),
@@ -53,6 +56,24 @@ pub enum FilterError {
         limit: usize,
         /// The file that was not read.
         path: PathBuf,
+    },
+    /// More rules or merge files than anybody writes.
+    #[error("more than {limit} {what} at {}", path.display())]
+    TooMany {
+        /// How many there may be.
+        limit: usize,
+        /// Of what.
+        what: &'static str,
+        /// Where it was noticed.
+        path: PathBuf,
+    },
+    /// A rule of a merge file within a tree.
+    #[error("in {}: {source}", path.display())]
+    Within {
+        /// The merge file.
+        path: PathBuf,
+        /// What is wrong with its rule.
+        source: Box<FilterError>,
     },
     /// A file of rules could not be read.
     #[error("reading filter rules from {}: {source}", path.display())]
@@ -107,6 +128,10 @@ pub(super) struct Merge<'a> {
     pub(super) words: bool,
     /// `e`: the file itself is excluded from the transfer.
     pub(super) exclude_itself: bool,
+    /// `n`: directories below the file's do not inherit its rules.
+    pub(super) local: bool,
+    /// `C`: words that are patterns, but for a `!` alone, which clears.
+    pub(super) cvs: bool,
 }
 
 /// A line as parsed.
@@ -120,6 +145,10 @@ pub(super) enum Line<'a> {
     Rule(Parsed<'a>),
     /// Take a file's rules.
     Merge(Merge<'a>),
+    /// Take the rules of the file of that name in each directory.
+    DirMerge(Merge<'a>),
+    /// Take the patterns that CVS ignores; the rule has what each of them gets, and no pattern.
+    Cvs(Parsed<'a>),
 }
 
 /// The long names and the signs that they stand for.
@@ -147,21 +176,25 @@ pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, FilterError> {
     match sign {
         b'!' if rest.is_empty() => return Ok(Line::Clear),
         b'!' => return Err(FilterError::ClearArgument(shown(line))),
-        b':' => return Err(not_supported("per-directory merge files", line)),
         _ => {}
     }
     let rest = rest.strip_prefix(b",").unwrap_or(rest);
     let end = rest.iter().position(|&b| b == b' ' || b == b'_').unwrap_or(rest.len());
     let (modifiers, argument) = (&rest[..end], rest.get(end + 1..).unwrap_or_default());
-    let parsed = if sign == b'.' {
-        Line::Merge(parse_merge(modifiers, argument, line)?)
-    } else {
-        Line::Rule(parse_rule(sign, modifiers, argument, line)?)
-    };
-    if argument.is_empty() {
-        return Err(FilterError::NoPattern(shown(line)));
+    if argument.is_empty() && !modifiers.contains(&b'C') {
+        // An offence among the modifiers is the one to tell.
+        let offence = parse_argument(sign, modifiers, b"-", line).err();
+        return Err(offence.unwrap_or_else(|| FilterError::NoPattern(shown(line))));
     }
-    Ok(parsed)
+    parse_argument(sign, modifiers, argument, line)
+}
+
+fn parse_argument<'a>(sign: u8, modifiers: &[u8], argument: &'a [u8], line: &[u8]) -> Result<Line<'a>, FilterError> {
+    match sign {
+        b'.' => Ok(Line::Merge(parse_merge(modifiers, argument, line)?)),
+        b':' => Ok(Line::DirMerge(parse_merge(modifiers, argument, line)?)),
+        _ => parse_rule(sign, modifiers, argument, line),
+    }
 }
 
 fn split_sign(line: &[u8]) -> Option<(u8, &[u8])> {
@@ -173,34 +206,45 @@ fn split_sign(line: &[u8]) -> Option<(u8, &[u8])> {
     named.or_else(|| signed().map(|(first, rest)| (*first, rest)))
 }
 
-fn parse_rule<'a>(sign: u8, letters: &[u8], pattern: &'a [u8], line: &[u8]) -> Result<Parsed<'a>, FilterError> {
+fn parse_rule<'a>(sign: u8, letters: &[u8], pattern: &'a [u8], line: &[u8]) -> Result<Line<'a>, FilterError> {
     let mut modifiers = Modifiers {
         sender: matches!(sign, b'H' | b'S'),
         receiver: matches!(sign, b'P' | b'R'),
         ..Modifiers::default()
     };
-    let one_sided = modifiers.sender || modifiers.receiver;
+    let (one_sided, mut cvs) = (modifiers.sender || modifiers.receiver, false);
     for &letter in letters {
         match letter {
             b'!' => modifiers.negate = true,
             b's' | b'r' if one_sided => return Err(bad_modifier(letter, line)),
+            b'C' if !one_sided && !cvs => cvs = true,
             _ => common_modifier(&mut modifiers, letter, line)?,
         }
     }
-    Ok(Parsed { include: matches!(sign, b'+' | b'S' | b'R'), modifiers, pattern: Cow::Borrowed(pattern) })
+    let parsed = Parsed { include: matches!(sign, b'+' | b'S' | b'R'), modifiers, pattern: Cow::Borrowed(pattern) };
+    match cvs {
+        true if !pattern.is_empty() => Err(FilterError::CvsArgument(shown(line))),
+        true => Ok(Line::Cvs(parsed)),
+        false => Ok(Line::Rule(parsed)),
+    }
 }
 
 fn parse_merge<'a>(letters: &[u8], file: &'a [u8], line: &[u8]) -> Result<Merge<'a>, FilterError> {
-    let mut merge = Merge { file, modifiers: Modifiers::default(), bare: None, words: false, exclude_itself: false };
+    let mut merge = Merge::of(file);
     for &letter in letters {
         match letter {
             b'-' | b'+' if merge.bare.is_none() => merge.bare = Some(letter == b'+'),
             b'e' => merge.exclude_itself = true,
             b'w' => merge.words = true,
-            // Nothing inherits from a file that is merged once.
-            b'n' => {}
+            b'n' => merge.local = true,
+            b'C' if merge.bare.is_none() => {
+                (merge.bare, merge.words, merge.local, merge.cvs) = (Some(false), true, true, true);
+            }
             _ => common_modifier(&mut merge.modifiers, letter, line)?,
         }
+    }
+    if merge.cvs && file.is_empty() {
+        merge.file = b".cvsignore";
     }
     Ok(merge)
 }
@@ -211,7 +255,6 @@ fn common_modifier(modifiers: &mut Modifiers, letter: u8, line: &[u8]) -> Result
         b'p' => modifiers.perishable = true,
         b's' => modifiers.sender = true,
         b'r' => modifiers.receiver = true,
-        b'C' => return Err(not_supported("CVS rules (modifier C)", line)),
         b'x' => return Err(not_supported("rules for extended attributes (modifier x)", line)),
         _ => return Err(bad_modifier(letter, line)),
     }
@@ -238,23 +281,99 @@ impl Modifiers {
         }
     }
 
+    /// The letters that stand for them.
+    fn letters(self) -> impl Iterator<Item = u8> {
+        let Modifiers { absolute, negate, perishable, sender, receiver } = self;
+        let letters = [(absolute, b'/'), (negate, b'!'), (perishable, b'p'), (sender, b's'), (receiver, b'r')];
+        letters.into_iter().filter(|(set, _)| *set).map(|(_, letter)| letter)
+    }
+
+    /// Whether `side` heeds a rule with them.
+    pub(super) fn count_for(self, side: Side) -> bool {
+        self.sender == self.receiver || (side == Side::Sender) == self.sender
+    }
+
     /// Whether a side is named.
     pub(super) fn names_side(self) -> bool {
         self.sender || self.receiver
     }
 }
 
+impl<'a> Merge<'a> {
+    /// The rule without any modifier.
+    pub(super) fn of(file: &'a [u8]) -> Merge<'a> {
+        let modifiers = Modifiers::default();
+        Merge { file, modifiers, bare: None, words: false, exclude_itself: false, local: false, cvs: false }
+    }
+
+    /// The last component of the file's name.
+    pub(super) fn base_name(&self) -> &'a [u8] {
+        self.file.rsplit(|byte| *byte == b'/').next().unwrap_or(self.file)
+    }
+
+    /// The rule by which the file excludes itself.
+    pub(super) fn own_exclusion(&self) -> Parsed<'a> {
+        Parsed { include: false, modifiers: Modifiers::default(), pattern: Cow::Borrowed(self.base_name()) }
+    }
+
+    /// A per-directory rule as a line that parses to it again.
+    pub(super) fn to_dir_line(self) -> Vec<u8> {
+        let bare = self.bare.filter(|_| !self.cvs).map(|include| if include { b'+' } else { b'-' });
+        let letters = [(self.cvs, b'C'), (self.words && !self.cvs, b'w'), (self.exclude_itself, b'e')];
+        let local = [(self.local && !self.cvs, b'n')];
+        let mut line = vec![b':'];
+        line.extend(bare);
+        line.extend(letters.iter().chain(&local).filter(|(set, _)| *set).map(|(_, letter)| letter));
+        line.extend(self.modifiers.letters());
+        line.push(b' ');
+        line.extend_from_slice(self.file);
+        line
+    }
+
+    /// Understands one line of the merged file, with what this rule gives to every line.
+    ///
+    /// # Errors
+    /// A line that cannot be understood, or that names a side though this rule does.
+    pub(super) fn line<'l>(&self, line: &'l [u8]) -> Result<Line<'l>, FilterError> {
+        if self.cvs && line == b"!" {
+            return Ok(Line::Clear);
+        }
+        if let Some(include) = self.bare {
+            return Ok(Line::Rule(Parsed { include, modifiers: self.modifiers, pattern: Cow::Borrowed(line) }));
+        }
+        let inherited = |own: Modifiers| {
+            let twice = self.modifiers.names_side() && own.names_side();
+            if twice { Err(FilterError::SideTwice(shown(line))) } else { Ok(own.with(self.modifiers)) }
+        };
+        Ok(match parse(line)? {
+            Line::Rule(own) => Line::Rule(Parsed { modifiers: inherited(own.modifiers)?, ..own }),
+            Line::Cvs(own) => Line::Cvs(Parsed { modifiers: inherited(own.modifiers)?, ..own }),
+            Line::Merge(inner) => Line::Merge(Merge { modifiers: inherited(inner.modifiers)?, ..inner }),
+            Line::DirMerge(inner) => Line::DirMerge(Merge { modifiers: inherited(inner.modifiers)?, ..inner }),
+            other => other,
+        })
+    }
+}
+
 impl Parsed<'_> {
     /// The rule as a line that parses to it again.
     pub(super) fn to_line(&self) -> Vec<u8> {
-        let Modifiers { absolute, negate, perishable, sender, receiver } = self.modifiers;
-        let letters = [(absolute, b'/'), (negate, b'!'), (perishable, b'p'), (sender, b's'), (receiver, b'r')];
         let mut line = vec![if self.include { b'+' } else { b'-' }];
-        line.extend(letters.iter().filter(|(set, _)| *set).map(|(_, letter)| letter));
+        line.extend(self.modifiers.letters());
         line.push(b' ');
         line.extend_from_slice(&self.pattern);
         line
     }
+}
+
+/// From where on a path is matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    /// So many bytes of the path below the transfer root are passed over: the directory of the merge file that has an
+    /// anchored rule, with its slash.
+    Below(usize),
+    /// The path of the transfer root comes first, without so many of its bytes.
+    Above(usize),
 }
 
 /// A rule ready to match.
@@ -262,40 +381,54 @@ impl Parsed<'_> {
 pub(super) struct Rule {
     pattern: Pattern,
     modifiers: Modifiers,
-    pub(super) perishable: bool,
+    view: View,
+    perishable: bool,
     /// What it says of the entries that it applies to.
-    pub(super) verdict: Verdict,
+    verdict: Verdict,
 }
 
 impl Rule {
-    /// Whether it has the `/` modifier.
+    /// Whether its verdict depends on where the transfer root is.
     pub(super) fn is_absolute(&self) -> bool {
-        self.modifiers.absolute
+        matches!(self.view, View::Above(_))
     }
 
-    /// Compiles `parsed`.
-    pub(super) fn compile(parsed: &Parsed<'_>) -> Self {
+    /// Compiles `parsed`; `anchor` is where its pattern is anchored if it begins with a slash.
+    pub(super) fn compile(parsed: &Parsed<'_>, anchor: View) -> Self {
+        let pattern = Pattern::compile(&parsed.pattern);
+        let view = match (parsed.modifiers.absolute, parsed.pattern.starts_with(b"/")) {
+            (true, _) if pattern.sees_directories() => View::Above(0),
+            (false, true) => anchor,
+            _ => View::Below(0),
+        };
         Self {
-            pattern: Pattern::compile(&parsed.pattern),
+            pattern,
             modifiers: parsed.modifiers,
+            view,
             perishable: parsed.modifiers.perishable,
             verdict: if parsed.include { Verdict::Included } else { Verdict::Excluded },
         }
     }
 
-    /// Whether `side` heeds the rule.
-    pub(super) fn counts_for(&self, side: Side) -> bool {
-        let Modifiers { sender, receiver, .. } = self.modifiers;
-        sender == receiver || (side == Side::Sender) == sender
+    /// What it says, if it applies and decides.
+    #[inline]
+    pub(super) fn answer(&self, question: &Question<'_>) -> Option<Verdict> {
+        let applies = self.modifiers.count_for(question.side) && !(question.deleting && self.perishable);
+        (applies && self.matches(question.candidate, question.root)).then_some(self.verdict)
     }
 
     /// Whether the rule decides over `candidate`, in a transfer rooted at `root`.
-    pub(super) fn matches(&self, candidate: Candidate<'_>, root: &[u8]) -> bool {
-        let matched = if self.modifiers.absolute && self.pattern.sees_directories() && !root.is_empty() {
-            let absolute = [root, b"/", candidate.path].concat();
-            self.pattern.matches(Candidate::new(&absolute, candidate.is_dir))
-        } else {
-            self.pattern.matches(candidate)
+    fn matches(&self, candidate: Candidate<'_>, root: &[u8]) -> bool {
+        let matched = match self.view {
+            View::Below(0) => self.pattern.matches(candidate),
+            View::Below(skipped) => candidate.below(skipped).is_some_and(|below| self.pattern.matches(below)),
+            View::Above(from) => match root.get(from..).filter(|above| !above.is_empty()) {
+                Some(above) => {
+                    let absolute = [above, b"/", candidate.path].concat();
+                    self.pattern.matches(Candidate::new(&absolute, candidate.is_dir))
+                }
+                None => self.pattern.matches(candidate),
+            },
         };
         matched != self.modifiers.negate
     }
@@ -357,9 +490,12 @@ mod tests {
             ("excluded x", "unknown filter rule: excluded x"),
             (" - x", "unknown filter rule:  - x"),
             ("-x", "rules for extended attributes (modifier x) are not supported yet: -x"),
-            ("-C", "CVS rules (modifier C) are not supported yet: -C"),
-            (": .rules", "per-directory merge files are not supported yet: : .rules"),
-            ("dir-merge .rules", "per-directory merge files are not supported yet: dir-merge .rules"),
+            ("-C x", "'C' rule has trailing characters: -C x"),
+            ("HC", "invalid modifier 'C' in filter rule: HC"),
+            (":-C", "invalid modifier 'C' in filter rule: :-C"),
+            (":C-", "invalid modifier '-' in filter rule: :C-"),
+            (":x", "rules for extended attributes (modifier x) are not supported yet: :x"),
+            ("dir-merge", "unexpected end of filter rule: dir-merge"),
             ("-e x", "invalid modifier 'e' in filter rule: -e x"),
             ("-,, x", "invalid modifier ',' in filter rule: -,, x"),
             ("-\tx", "invalid modifier '\\t' in filter rule: -\\tx"),
@@ -386,5 +522,21 @@ mod tests {
         assert_eq!((merge.bare, merge.words, merge.exclude_itself), (Some(true), true, true));
         let expected = Modifiers { absolute: true, perishable: true, sender: true, ..Modifiers::default() };
         assert_eq!(merge.modifiers, expected);
+    }
+
+    #[test]
+    fn per_directory_rule_is_a_line_again() {
+        let cases = [
+            (": .rules", ": .rules"),
+            ("dir-merge,n- .x y", ":-n .x y"),
+            (":C", ":C .cvsignore"),
+            (":sC .ignore", ":Cs .ignore"),
+            (":+wpe/ /a/b", ":+we/p /a/b"),
+        ];
+        for (line, expected) in cases {
+            let Line::DirMerge(merge) = parse(line.as_bytes()).unwrap() else { panic!("{line}") };
+            assert_eq!(String::from_utf8(merge.to_dir_line()).unwrap(), expected);
+            assert_eq!(parse(expected.as_bytes()).unwrap(), Line::DirMerge(merge));
+        }
     }
 }

@@ -30,6 +30,7 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (8, &mut options.executability),
         (9, &mut options.chmod),
         (10, &mut options.temp_dir),
+        (64, &mut options.delete_excluded),
     ]
 }
 

@@ -261,7 +261,7 @@ async fn play(
     };
     let (asked_for, lister) = (part.asked_for, part.lister);
     let played = tokio::task::spawn_blocking(move || {
-        let filter = Filter::parse(&session.options.filters).map_err(|error| Error::Usage(error.to_string()));
+        let filter = Filter::of(&session.options).map_err(|error| Error::Usage(error.to_string()));
         let result = filter.and_then(|filter| {
             session.requested = asked_for.map(|sources| Requested::new(&sources, filter.clone()));
             match role {

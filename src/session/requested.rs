@@ -55,8 +55,8 @@ impl Requested {
 
     /// Whether the sender should have left an entry out, or a directory that it is in.
     fn excludes(&self, entry: &Entry) -> bool {
-        // Where a rule looks at absolute paths, only the sender can tell.
-        if self.filter.is_empty() || self.filter.looks_at_absolute_paths() {
+        // Where a rule looks at absolute paths or at merge files, only the sender can tell.
+        if self.filter.is_empty() || self.filter.depends_on_the_tree() {
             return false;
         }
         let path = entry.relative();
@@ -95,5 +95,9 @@ mod tests {
         assert!(!accepts(&["dir/"], &["- secret/"], "secret/file"));
         assert!(accepts(&["dir/"], &["- .*"], "file"));
         assert!(accepts(&["dir/"], &["-/ /etc"], "etc"), "only the sender knows the absolute path");
+        assert!(
+            accepts(&["dir/"], &[": .rules", "- *.o"], "a.o"),
+            "only the sender knows what its merge files include"
+        );
     }
 }

@@ -14,14 +14,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use super::{absolute, digest, mention_skipped, report_unlisted, scan_options, split};
+use super::{Rules, absolute, digest, mention_skipped, report_unlisted, scan_options, split};
 use crate::events::Monitor;
 use crate::filter::{Filter, Side, Verdict};
 use crate::options::{DeleteTime, Options};
 use crate::protocol::{chunk, codec};
 use crate::tree::dir::Tree;
 use crate::tree::entry::Entry;
-use crate::tree::scanner::{LinkGroups, Visited, walk};
+use crate::tree::scanner::{Keep, LinkGroups, Visited, walk};
 
 /// Directories that are listed before anybody has asked for them.
 const AHEAD: usize = 64;
@@ -165,16 +165,31 @@ struct Work {
     ahead: Arc<Ahead>,
 }
 
+/// What the rules let be sent and a message can hold.
+struct Sendable<'a> {
+    rules: Rules<'a>,
+    work: &'a Work,
+    incomplete: &'a Cell<bool>,
+}
+
+impl Keep for Sendable<'_> {
+    fn enter(&mut self, dir: &Path) -> std::io::Result<()> {
+        self.rules.enter(dir)
+    }
+
+    fn wants(&mut self, path: &Path, is_dir: bool) -> bool {
+        self.rules.wants(path, is_dir) && self.work.fits(path, self.incomplete)
+    }
+}
+
 impl Work {
     fn list(&self, trees: &[Arc<Tree>], starts: &[PathBuf]) {
         let (mut groups, incomplete) = (LinkGroups::default(), Cell::new(false));
         for (root, (tree, start)) in trees.iter().zip(starts).enumerate() {
             // The handles that the sender opens files by are its own.
             let Ok(tree) = tree.try_clone() else { return };
-            let filter = self.filter.clone().with_root(&absolute(tree.path()));
-            let mut keep = |path: &Path, is_dir: bool| {
-                filter.verdict(Side::Sender, path, is_dir) == Verdict::Included && self.fits(path, &incomplete)
-            };
+            let rules = Rules::new(&self.filter, &tree);
+            let mut keep = Sendable { rules, work: self, incomplete: &incomplete };
             let mut report = |path: &Path, error: std::io::Error| {
                 if report_unlisted(&tree, path, &error, &self.monitor) {
                     incomplete.set(true);

@@ -15,14 +15,14 @@ use rustix::io::Errno;
 use crate::delta::strong::Hasher;
 use crate::error::ExitCode;
 use crate::events::Monitor;
-use crate::filter::{Filter, Side, Verdict};
+use crate::filter::{Filter, Scopes, Side, Verdict};
 use crate::heap;
 use crate::location;
 use crate::options::Options;
 use crate::protocol::codec;
 use crate::tree::dir::Tree;
 use crate::tree::entry::{Digest, Entry};
-use crate::tree::scanner::{LinkGroups, ScanOptions, scan_with};
+use crate::tree::scanner::{Keep, LinkGroups, ScanOptions, Wanted, scan_with};
 
 pub mod lister;
 pub mod removal;
@@ -46,6 +46,28 @@ pub struct Source {
 struct Root {
     tree: Arc<Tree>,
     first: usize,
+}
+
+/// The filter rules as a walk through a source meets them.
+struct Rules<'a> {
+    tree: &'a Tree,
+    scopes: Scopes,
+}
+
+impl Rules<'_> {
+    fn new<'a>(filter: &Filter, tree: &'a Tree) -> Rules<'a> {
+        Rules { tree, scopes: Scopes::new(filter.clone().with_root(&absolute(tree.path())), Side::Sender) }
+    }
+}
+
+impl Keep for Rules<'_> {
+    fn enter(&mut self, dir: &Path) -> io::Result<()> {
+        self.scopes.enter(self.tree, dir).map_err(io::Error::other)
+    }
+
+    fn wants(&mut self, path: &Path, is_dir: bool) -> bool {
+        self.scopes.verdict(path, is_dir) == Verdict::Included
+    }
 }
 
 /// What one source argument names.
@@ -121,19 +143,20 @@ impl Source {
 
     fn scan_root(&mut self, start: Start, options: &Options, filter: &Filter, monitor: &Monitor) {
         let Start { tree, path: start, .. } = start;
-        let (start, filter) = (start.as_path(), &filter.clone().with_root(&absolute(tree.path())));
+        let start = start.as_path();
         let contents = start == Path::new(".");
         let scan_options = scan_options(options);
         // -d alone lists what is in a directory only where its contents are meant.
         let below = options.recursive || contents;
         let mut complete = true;
-        let mut keep =
-            |path: &Path, is_dir: bool| below && filter.verdict(Side::Sender, path, is_dir) == Verdict::Included;
+        let mut rules = Rules::new(filter, &tree);
+        let mut nothing = |_: &Path, _: bool| false;
+        let keep: Wanted<'_> = if below { &mut rules } else { &mut nothing };
         let mut report = |path: &Path, error: io::Error| {
             complete &= !report_unlisted(&tree, path, &error, monitor);
         };
         let first = self.entries.len();
-        let mut found = scan_with(&tree, start, &scan_options, &mut self.groups, &mut keep, &mut report);
+        let mut found = scan_with(&tree, start, &scan_options, &mut self.groups, keep, &mut report);
         if !below && let Some(start) = found.first_mut() {
             start.contents_listed = false;
         }

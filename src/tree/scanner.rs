@@ -44,9 +44,28 @@ impl LinkGroups {
     }
 }
 
-/// Asked of each path below the start whether it is to be listed, with whether it is a directory; `false` skips it and
-/// all below it, before anything is read of it.
-pub type Wanted<'a> = &'a mut dyn FnMut(&Path, bool) -> bool;
+/// Who says what is to be listed.
+pub trait Keep {
+    /// The walk is in the directory `dir`, and will ask about what is in it.
+    ///
+    /// # Errors
+    /// Why nothing of it can be listed, which is reported.
+    fn enter(&mut self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether a path below the start is to be listed; `false` skips it and all below it, before anything is read of it.
+    fn wants(&mut self, path: &Path, is_dir: bool) -> bool;
+}
+
+impl<F: FnMut(&Path, bool) -> bool> Keep for F {
+    fn wants(&mut self, path: &Path, is_dir: bool) -> bool {
+        self(path, is_dir)
+    }
+}
+
+/// Asked of each path below the start.
+pub type Wanted<'a> = &'a mut dyn Keep;
 
 /// Told of each path that could not be read.
 pub type Report<'a> = &'a mut dyn FnMut(&Path, io::Error);
@@ -236,6 +255,10 @@ impl Walk<'_> {
     /// Lists the directory just entered, whose entry is `own`, and has it visited. Returns its directories, the first one
     /// last; `None` if nobody wants more.
     fn list(&mut self, chain: &Chain<'_>, mut own: Entry) -> Option<Vec<CString>> {
+        if let Err(error) = self.keep.enter(chain.path()) {
+            (self.report)(chain.path(), error);
+            return self.visit_closed(Some(own)).then(Vec::new);
+        }
         let mut listing = std::mem::take(&mut self.listing);
         let read = chain.handle().and_then(|handle| listing.read(handle).map(|()| handle));
         let (mut entries, mut dirs) = (Vec::new(), Vec::new());
@@ -285,7 +308,7 @@ impl Walk<'_> {
             Some(file_type) => file_type == FileType::Dir,
             None => stat::is_dir(&stat::of_name(parent, name)?),
         };
-        if !(self.keep)(path, is_dir) {
+        if !self.keep.wants(path, is_dir) {
             return Ok(());
         }
         if is_dir {

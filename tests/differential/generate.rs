@@ -25,16 +25,37 @@ pub struct Case {
 /// Sizes on both sides of every limit that matters: none, a delta's least, a block, a piece, a frame.
 const SIZES: [usize; 10] = [0, 1, 100, 699, 700, 4095, 4096, 9000, 65_537, 200_000];
 
+/// The merge file that cases have.
+const RULES: &str = ".rsync-filter";
+
+/// What stands in one.
+const LINES: [&str; 12] = [
+    "- *b*",
+    "+ *a*",
+    "- /f1",
+    "- d?/",
+    "P extra*",
+    "!",
+    "H l*",
+    "-p c*",
+    "- /*/a",
+    "R extra1",
+    "- .rsync-filter",
+    "-s zc",
+];
+
 impl Case {
     pub fn generate(seed: u64) -> Case {
         let rng = &mut Rng::with_seed(seed);
         let options = options(rng);
         let has = |wanted| options.iter().any(|option| option == wanted);
-        let filtered = options.iter().any(|option| option.contains("clude="));
+        let ruled = options.iter().any(|option| MERGES.contains(&option.as_str()));
+        let filtered = ruled || options.iter().any(|option| option.contains("clude=") || option == "-C");
         let mut maker = Maker {
             rng,
             coarse: has("-u"),
             keeps_dirs: has("--ignore-existing"),
+            ruled,
             unlinked: has("--inplace") || (has("-H") && filtered),
         };
         let source = maker.source();
@@ -51,6 +72,9 @@ impl Case {
         Case { source, destination, outside, options, sources, target }
     }
 }
+
+/// Options that have merge files read.
+const MERGES: [&str; 4] = ["-F", "-FF", "--filter=:e .rsync-filter", "--filter=:n .rsync-filter"];
 
 fn options(rng: &mut Rng) -> Vec<String> {
     let mut options: Vec<&str> = match rng.u8(..6) {
@@ -101,6 +125,10 @@ fn options(rng: &mut Rng) -> Vec<String> {
     for option in filters {
         sometimes(16, option);
     }
+    for option in MERGES {
+        sometimes(24, option);
+    }
+    sometimes(16, "-C");
     // With -H it depends on which name of a file is looked at first what these spare, and where --existing meets another
     // type rsync removes that and makes nothing.
     let spares = options.iter().any(|option| matches!(*option, "-u" | "--size-only" | "--existing"));
@@ -124,6 +152,8 @@ struct Maker<'a> {
     /// No directory becomes something else: with `--ignore-existing` rsync leaves that and yet works below it, or rather
     /// beyond it where it is a link. sy lets all of it be.
     keeps_dirs: bool,
+    /// There are merge files.
+    ruled: bool,
     /// The destination has no hard links: with `--inplace` a write into one name changes another, and what is made of that
     /// depends on when the other is looked at. And with -H it depends on the choice of the first name whether one that is
     /// left out is changed with those that are not.
@@ -155,7 +185,22 @@ impl Maker<'_> {
         if self.one_in(8) {
             tree = self.deepened(tree, &dirs);
         }
+        if self.ruled {
+            // rsync takes a bracket in a directory's name for a wildcard, where a rule of its file is anchored.
+            dirs.retain(|dir| !dir.as_os_str().as_encoded_bytes().contains(&b'['));
+            for _ in 0..self.rng.usize(1..4) {
+                let path = self.rng.choice(&dirs).cloned().unwrap_or_default().join(RULES);
+                tree = tree.put(&path, self.rules());
+                self.attributes(&mut tree, &path);
+            }
+        }
         tree
+    }
+
+    /// A merge file.
+    fn rules(&mut self) -> Node {
+        let lines: Vec<&str> = (0..self.rng.usize(1..4)).filter_map(|_| self.rng.choice(LINES)).collect();
+        Node::File(lines.join("\n").into_bytes())
     }
 
     /// With directories in one another, and a file at each second level.
@@ -355,7 +400,9 @@ impl Maker<'_> {
         {
             spec = Spec::new(self.file());
         }
+        let is_rules = path.file_name().is_some_and(|name| name == RULES);
         match self.rng.u8(..12) {
+            0 | 1 | 4 | 5 if is_rules => spec.node = self.rules(),
             0 | 1 => {
                 if let Node::File(bytes) = &mut spec.node {
                     self.edit(bytes);

@@ -72,14 +72,13 @@ impl Program {
         args.into_iter().fold(self, Program::arg)
     }
 
-    pub fn current_dir(mut self, dir: impl AsRef<std::path::Path>) -> Program {
-        self.command.current_dir(dir);
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Program {
+        self.command.env(name, value);
         self
     }
 
-    #[cfg(feature = "daemon")]
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Program {
-        self.command.env(name, value);
+    pub fn current_dir(mut self, dir: impl AsRef<std::path::Path>) -> Program {
+        self.command.current_dir(dir);
         self
     }
 

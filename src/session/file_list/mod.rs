@@ -26,7 +26,7 @@ pub const STREAMS: bool = cfg!(feature = "incremental-recursion");
 /// Begins to list `sources`; `None` where the whole list is sent at once.
 pub fn lister(sources: &[Vec<u8>], options: &Options, seed: u64, monitor: &Arc<Monitor>) -> Option<Lister> {
     // A rule that makes no sense is told when the session begins.
-    let filter = Filter::parse(&options.filters).ok().filter(|_| STREAMS)?;
+    let filter = Filter::of(options).ok().filter(|_| STREAMS)?;
     Lister::start(sources, options, &filter, seed, monitor)
 }
 

@@ -3,7 +3,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::metadata::{self, Keep};
 use super::super::place::TempFile;
@@ -396,7 +396,7 @@ fn a_tree_of_ten_thousand_levels_is_scanned_and_removed() {
     let tree = place.tree();
     let options = ScanOptions { recursive: true, one_file_system: true, hard_links: true };
     let report = &mut |path: &Path, error| panic!("{} bytes deep: {error}", path.as_os_str().len());
-    let entries = scan(&tree, path("."), &options, &mut |_, _| true, report);
+    let entries = scan(&tree, path("."), &options, &mut |_: &Path, _: bool| true, report);
     assert_eq!(entries.len(), DEPTH + 2);
     assert_eq!(entries[DEPTH + 1].relative().as_os_str().len(), 2 * DEPTH + "file".len());
     drop(entries);

@@ -29,7 +29,7 @@ fn scan_while(
 
 fn scan_all(place: &Place, start: &str) -> Vec<Entry> {
     let report = &mut |path: &Path, error| panic!("{}: {error}", path.display());
-    scan(&place.tree(), path(start), &ALL, &mut |_, _| true, report)
+    scan(&place.tree(), path(start), &ALL, &mut |_: &Path, _: bool| true, report)
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_start_that_cannot_be_read_is_reported_and_nothing_listed() {
     for start in ["none", "link/file", "../outside", ""] {
         let mut reported = Vec::new();
         let report = &mut |path: &Path, _| reported.push(path.to_owned());
-        assert!(scan(&place.tree(), path(start), &ALL, &mut |_, _| true, report).is_empty());
+        assert!(scan(&place.tree(), path(start), &ALL, &mut |_: &Path, _: bool| true, report).is_empty());
         assert_eq!(reported, [path(start)]);
     }
 }
@@ -156,7 +156,7 @@ fn link_groups_go_on_over_several_scans_of_one_list() {
     let mut groups = LinkGroups::default();
     let mut number = |start: &str| {
         let report = &mut |path: &Path, error| panic!("{}: {error}", path.display());
-        scan_with(&place.tree(), path(start), &ALL, &mut groups, &mut |_, _| true, report)[1].link_group()
+        scan_with(&place.tree(), path(start), &ALL, &mut groups, &mut |_: &Path, _: bool| true, report)[1].link_group()
     };
     assert_eq!((number("one"), number("two")), (Some(0), Some(0)));
 }
