@@ -71,6 +71,16 @@ pub struct Options {
     pub backup_dir: Option<PathBuf>,
     /// `--temp-dir`: write files there before they are put in place; relative to the destination.
     pub temp_dir: Option<PathBuf>,
+    /// `--ignore-errors`: delete even if the source could not be read completely.
+    pub ignore_errors: bool,
+    /// `--force`: a directory that something else is to take the place of goes with its contents.
+    pub force: bool,
+    /// `-m`: leave out directories without anything but directories in them.
+    pub prune_empty_dirs: bool,
+    /// `--min-size`: leave files alone that are smaller, in bytes.
+    pub min_size: Option<u64>,
+    /// `--max-size`: leave files alone that are larger, in bytes.
+    pub max_size: Option<u64>,
     /// `-S`: write runs of zeros as holes.
     pub sparse: bool,
     /// `--inplace`: write into the file under its own name.
@@ -113,11 +123,14 @@ impl DeleteTime {
 }
 
 impl Options {
-    /// Whether entries of this kind are made and changed. Those that are not are listed all the same: what the source has
-    /// is not deleted at the destination.
+    /// Whether entries of this kind, and files of this size, are made and changed. Those that are not are listed all the
+    /// same: what the source has is not deleted at the destination.
     pub fn selects(&self, kind: &Kind) -> bool {
         match kind {
-            Kind::File { .. } | Kind::Dir => true,
+            Kind::Dir => true,
+            Kind::File { size } => {
+                self.min_size.is_none_or(|least| *size >= least) && self.max_size.is_none_or(|most| *size <= most)
+            }
             Kind::Symlink { .. } => self.links,
             Kind::Fifo | Kind::Socket => self.specials,
             Kind::CharDevice { .. } | Kind::BlockDevice { .. } => self.devices,

@@ -17,5 +17,6 @@ mod merge_files;
 mod no_daemon;
 mod output;
 mod scale;
+mod selection;
 mod ssh;
 mod writing;

@@ -97,6 +97,17 @@ pub struct Args {
     /// each directory what its .cvsignore names.
     #[arg(short = 'C', long, help_heading = SELECTION)]
     pub cvs_exclude: bool,
+    /// Leave out directories that would be empty
+    ///
+    /// Also those that have only such directories in them. One that a protecting rule matches stays.
+    #[arg(short = 'm', long, help_heading = SELECTION)]
+    pub prune_empty_dirs: bool,
+    /// Leave files alone that are larger than SIZE, as in 100, 1.5M (1024 each), 2GB (1000 each) or 1K-1
+    #[arg(long, value_name = "SIZE", value_parser = super::size::parse, help_heading = SELECTION)]
+    pub max_size: Option<u64>,
+    /// Leave files alone that are smaller than SIZE
+    #[arg(long, value_name = "SIZE", value_parser = super::size::parse, help_heading = SELECTION)]
+    pub min_size: Option<u64>,
 
     /// Keep permissions
     #[arg(short, long, help_heading = ATTRIBUTES)]
@@ -177,6 +188,19 @@ pub struct Args {
     /// Nothing is deleted if a file of the source could not be read.
     #[arg(long, help_heading = WRITING)]
     pub delete_after: bool,
+    /// Delete what the filter rules leave out as well
+    ///
+    /// Rules that name no side then hide and do not protect. Implies --delete.
+    #[arg(long, help_heading = WRITING)]
+    pub delete_excluded: bool,
+    /// Delete even if the source could not be read completely
+    #[arg(long, help_heading = WRITING)]
+    pub ignore_errors: bool,
+    /// Remove directories with all in them where something else is to take their place
+    ///
+    /// What --delete does as well.
+    #[arg(long, help_heading = WRITING)]
+    pub force: bool,
     /// Delete at most NUM entries, and end with exit code 25 if that left some
     ///
     /// The rest of the sync is done. 0 deletes nothing and only tells; so does a negative number, as in rsync.
@@ -323,6 +347,12 @@ pub struct Negations {
     pub no_dirs: bool,
     #[arg(long, alias = "no-x", hide = true)]
     pub no_one_file_system: bool,
+    #[arg(long, alias = "no-m", hide = true)]
+    pub no_prune_empty_dirs: bool,
+    #[arg(long, hide = true)]
+    pub no_ignore_errors: bool,
+    #[arg(long, hide = true)]
+    pub no_force: bool,
     #[arg(long, alias = "no-c", hide = true)]
     pub no_checksum: bool,
     #[arg(long, alias = "no-u", hide = true)]

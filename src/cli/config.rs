@@ -165,6 +165,8 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     if let Some(suffix) = backup.as_ref().filter(|_| delete.is_some() && args.backup_dir.is_none()) {
         filters.push(filter::from_protected_suffix(suffix));
     }
+    // Where there are no merge files the rules themselves say it all, and an older build need not know more.
+    let delete_excluded = args.delete_excluded && filter::hiding_only(&mut filters).map_err(usage)?;
     Ok(Options {
         recursive: archived(&["recursive"], &["no_recursive"]),
         links: archived(&["links"], &["no_links"]),
@@ -197,6 +199,11 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         backup,
         backup_dir: args.backup_dir.clone(),
         temp_dir: args.temp_dir.clone().filter(|dir| !dir.as_os_str().is_empty()),
+        ignore_errors: flags.on(&["ignore_errors"], &["no_ignore_errors"]),
+        force: flags.on(&["force"], &["no_force"]),
+        prune_empty_dirs: flags.on(&["prune_empty_dirs"], &["no_prune_empty_dirs"]),
+        min_size: args.min_size,
+        max_size: args.max_size,
         sparse: flags.on(&["sparse"], &["no_sparse"]),
         inplace: flags.on(&["inplace"], &["no_inplace"]),
         partial: flags.on(&["partial", "partial_progress"], &["no_partial"]),
@@ -208,7 +215,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
             Some(0) => None,
             Some(seconds) => Some(Duration::from_secs(seconds)),
         },
-        delete_excluded: false,
+        delete_excluded,
         filters,
     })
 }
@@ -224,7 +231,7 @@ fn delete_time(args: &Args, flags: &Flags<'_>) -> Result<Option<DeleteTime>> {
     if times.next().is_some() {
         return Err(Error::Usage("only one of --delete-before, --delete-during and --delete-after can be".into()));
     }
-    Ok(time.or(args.delete.then_some(DeleteTime::During)))
+    Ok(time.or((args.delete || args.delete_excluded).then_some(DeleteTime::During)))
 }
 
 /// All changes of modes, in the order in which they were typed.
@@ -424,6 +431,17 @@ mod tests {
     fn what_cvs_ignores_comes_after_all_other_rules() {
         let rules = options("-C --include=core").filters;
         assert_eq!(rules[..3], [&b"+ core"[..], b":C .cvsignore", b"-p RCS"]);
+    }
+
+    #[test]
+    fn delete_excluded_deletes_and_makes_rules_without_a_side_the_senders() {
+        let all = options("-a --delete-excluded --exclude=a -f P_b -f R,p_c --include=d -f !");
+        assert_eq!(all.delete, Some(DeleteTime::During));
+        assert_eq!(all.filters, [&b"-s a"[..], b"P_b", b"R,p_c", b"+s d", b"!"]);
+        assert!(!all.delete_excluded, "older builds understand these rules");
+        let merges = options("-aF --delete-excluded --delete-after");
+        assert_eq!((merges.delete, merges.delete_excluded), (Some(DeleteTime::After), true));
+        assert!(!options("-aF --delete").delete_excluded);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod config;
 pub mod itemize;
 pub mod progress;
 pub mod report;
+pub mod size;
 pub mod stats;
 pub mod version;
 

@@ -182,7 +182,8 @@ impl Destination {
     pub fn delete_noted(&mut self, deleted: Tell<'_>) {
         let noted = std::mem::take(&mut self.noted);
         self.rules.forget();
-        if self.source_failed && self.options.delete == Some(DeleteTime::After) && !noted.is_empty() {
+        let counts = self.source_failed && !self.options.ignore_errors;
+        if counts && self.options.delete == Some(DeleteTime::After) && !noted.is_empty() {
             let text = "some of the source could not be read: nothing is deleted (--delete-after)";
             self.monitor.warn(ExitCode::Partial, text);
         } else {

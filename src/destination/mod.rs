@@ -243,8 +243,11 @@ impl Destination {
         Ok(())
     }
 
-    /// Something of the source could not be read: from here on nothing is deleted.
+    /// Something of the source could not be read: from here on nothing is deleted, unless that is not to count.
     pub fn source_is_incomplete(&mut self) {
+        if self.options.ignore_errors {
+            return;
+        }
         if std::mem::replace(&mut self.may_delete, false) {
             let text = "the source could not be read completely: nothing is deleted";
             self.monitor.warn(ExitCode::Partial, text);
@@ -450,7 +453,7 @@ impl Destination {
         }
         if existing.is_dir() {
             // What is in it goes first, and is told.
-            return self.clear_dir(place).map_err(|error| ("make way (see --delete) for", error));
+            return self.clear_dir(place).map_err(|error| ("make way (see --delete and --force) for", error));
         }
         if self.options.dry_run {
             return Ok(());

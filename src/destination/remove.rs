@@ -42,8 +42,8 @@ impl Destination {
         std::mem::take(&mut self.cleared)
     }
 
-    /// Removes a directory that something else is to take the place of, with `--delete` what is in it first. That is told
-    /// (see [`Destination::take_cleared`]); the directory is not, for its name stays.
+    /// Removes a directory that something else is to take the place of, with `--delete` or `--force` what is in it first.
+    /// That is told (see [`Destination::take_cleared`]); the directory is not, for its name stays.
     ///
     /// # Errors
     /// `DirectoryNotEmpty` where something is in it that may not go.
@@ -56,7 +56,8 @@ impl Destination {
     }
 
     fn try_clear_dir(&mut self, tree: &Tree, dir: &Path, deleted: Tell<'_>) -> io::Result<()> {
-        if self.may_delete && self.protects_nothing() {
+        let may_empty = self.may_delete || self.options.force;
+        if may_empty && self.protects_nothing() {
             let (gone, result) = remove_tree(tree, dir);
             for (path, is_dir) in gone.into_iter().filter(|(path, _)| path != dir) {
                 self.told(path, is_dir, deleted);
@@ -64,7 +65,7 @@ impl Destination {
             return result;
         }
         let limited = self.limited;
-        let empties = match self.may_delete {
+        let empties = match may_empty {
             true => self.remove_contents(tree, dir, deleted)? && self.limited == limited,
             false => names(tree, dir)?.is_empty(),
         };

@@ -31,6 +31,11 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (9, &mut options.chmod),
         (10, &mut options.temp_dir),
         (64, &mut options.delete_excluded),
+        (65, &mut options.ignore_errors),
+        (66, &mut options.force),
+        (67, &mut options.prune_empty_dirs),
+        (68, &mut options.min_size),
+        (69, &mut options.max_size),
     ]
 }
 

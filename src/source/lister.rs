@@ -99,8 +99,9 @@ impl Lister {
         seed: u64,
         monitor: &Arc<Monitor>,
     ) -> Option<Lister> {
-        // Who deletes before anything else has to know of all there is.
-        if !options.recursive || options.delete == Some(DeleteTime::Before) {
+        // Who deletes before anything else has to know of all there is, and who leaves out empty directories of all that is
+        // below them.
+        if !options.recursive || options.delete == Some(DeleteTime::Before) || options.prune_empty_dirs {
             return None;
         }
         let mut roots: BTreeMap<OsString, (Arc<Tree>, PathBuf)> = BTreeMap::new();

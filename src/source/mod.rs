@@ -106,6 +106,9 @@ impl Source {
         if source.roots.len() > 1 {
             source.drop_repeated_names();
         }
+        if options.prune_empty_dirs {
+            source.prune_empty_dirs(filter);
+        }
         if options.checksum {
             source.digest_all(seed, monitor);
         }
@@ -184,6 +187,24 @@ impl Source {
             (!entry.is_dir() && dirs.contains(name)) || !seen.insert(name.to_path_buf())
         };
         self.retain(|entry| !is_repeated(entry));
+    }
+
+    /// Drops directories in which, however deep, there are only directories, but for those that a rule protects.
+    fn prune_empty_dirs(&mut self, filter: &Filter) {
+        let is_protected = |path: &Path| filter.verdict(Side::Receiver, path, true) == Verdict::Excluded;
+        let mut needed: HashSet<PathBuf> = HashSet::new();
+        for entry in &self.entries {
+            let path = entry.relative();
+            let own = (entry.is_dir() && is_protected(path)).then_some(path);
+            let above = path.ancestors().skip(1).take_while(|_| own.is_some() || !entry.is_dir());
+            for dir in own.into_iter().chain(above) {
+                // What is above a directory that is needed has been found to be.
+                if !needed.insert(dir.to_path_buf()) {
+                    break;
+                }
+            }
+        }
+        self.retain(|entry| !entry.is_dir() || entry.relative() == Path::new(".") || needed.contains(entry.relative()));
     }
 
     /// Drops entries whose names are too long for the wire, and says so: the list is then not all of the source.
@@ -284,7 +305,7 @@ pub fn absolute(path: &Path) -> PathBuf {
 
 /// Says, as rsync says it, that an entry of a kind that the options leave out is passed over. It stays in the list.
 fn mention_skipped(entry: &Entry, options: &Options, monitor: &Monitor) {
-    if !options.selects(&entry.kind) {
+    if !entry.is_file() && !options.selects(&entry.kind) {
         monitor.warn(ExitCode::Ok, &format!("skipping non-regular file {}", entry.relative().display()));
     }
 }

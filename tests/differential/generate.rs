@@ -129,9 +129,17 @@ fn options(rng: &mut Rng) -> Vec<String> {
         sometimes(24, option);
     }
     sometimes(16, "-C");
+    for option in ["-m", "--delete-excluded", "--force", "--ignore-errors", "--filter=P extra1", "--filter=R,p *a*"] {
+        sometimes(16, option);
+    }
+    for option in ["--max-size=4095", "--min-size=100", "--max-size=9K-1"] {
+        sometimes(24, option);
+    }
     // With -H it depends on which name of a file is looked at first what these spare, and where --existing meets another
     // type rsync removes that and makes nothing.
-    let spares = options.iter().any(|option| matches!(*option, "-u" | "--size-only" | "--existing"));
+    let spares = options
+        .iter()
+        .any(|option| matches!(*option, "-u" | "--size-only" | "--existing") || option.contains("-size="));
     options.retain(|option| *option != "-H" || !spares);
     // Two times of deletion are refused by both, which is for the tests that look at arguments.
     let time = options.iter().copied().rfind(|option| times.contains(option));
