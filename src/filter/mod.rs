@@ -189,10 +189,20 @@ impl Filter {
         self.items.is_empty()
     }
 
-    /// Whether some rule's verdict depends on what only the side that has the tree knows: where its root is, or what its
-    /// merge files say.
-    pub fn depends_on_the_tree(&self) -> bool {
-        self.reads_files() || self.items.iter().any(|item| matches!(item, Item::Rule(rule) if rule.is_absolute()))
+    /// Whether `side` excludes the entry at `path` whatever its tree is like: not where a rule decides, or may have decided
+    /// before, that looks at where the tree's root is or at its merge files.
+    pub fn surely_excludes(&self, side: Side, path: &Path, is_dir: bool) -> bool {
+        let bytes = path.as_os_str().as_bytes();
+        if bytes.is_empty() || bytes == b"." {
+            return false;
+        }
+        let question = Question { side, deleting: false, candidate: Candidate::new(bytes, is_dir), root: &[] };
+        let known = self.items.iter().map_while(|item| match item {
+            Item::Rule(rule) if !rule.is_absolute() => Some(rule),
+            Item::Rule(_) | Item::Merge(_) => None,
+        });
+        let verdict = known.map(|rule| rule.answer(&question)).find(Option::is_some).flatten();
+        verdict == Some(Verdict::Excluded)
     }
 
     /// Whether there are per-directory merge rules.

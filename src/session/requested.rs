@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use crate::error::{Error, Result};
-use crate::filter::{Filter, Side, Verdict};
+use crate::filter::{Filter, Side};
 use crate::location;
 use crate::tree::entry::Entry;
 
@@ -55,14 +55,13 @@ impl Requested {
 
     /// Whether the sender should have left an entry out, or a directory that it is in.
     fn excludes(&self, entry: &Entry) -> bool {
-        // Where a rule looks at absolute paths or at merge files, only the sender can tell.
-        if self.filter.is_empty() || self.filter.depends_on_the_tree() {
+        if self.filter.is_empty() {
             return false;
         }
         let path = entry.relative();
         path.ancestors().any(|part| {
             let is_dir = part != path || entry.is_dir();
-            self.filter.verdict(Side::Sender, part, is_dir) == Verdict::Excluded
+            self.filter.surely_excludes(Side::Sender, part, is_dir)
         })
     }
 }
