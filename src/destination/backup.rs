@@ -4,6 +4,7 @@
 //! want of a source: a rule of the filter protects it (the command line adds that), and what is in a directory that is to
 //! go keeps the directory.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -24,6 +25,8 @@ pub(super) struct Backup {
     suffix: OsString,
     /// `None`: beside what they are of.
     room: Option<Room>,
+    /// Directories of the list, if there is a room: what is made in it is like what they will be.
+    dirs: HashMap<PathBuf, Entry>,
 }
 
 impl Backup {
@@ -37,7 +40,7 @@ impl Backup {
             Some(dir) => Some(Room::open(tree, dir).map_err(|error| Error::io("open directory", dir, error))?),
             None => None,
         };
-        Ok(Some(Backup { suffix: OsString::from_vec(suffix.clone()), room }))
+        Ok(Some(Backup { suffix: OsString::from_vec(suffix.clone()), room, dirs: HashMap::new() }))
     }
 
     /// The name of the backup of what is at `place`.
@@ -80,6 +83,37 @@ impl Destination {
         Ok(())
     }
 
+    /// Notes a directory of the list, whose attributes count for backups from here on: it is given them only when what is in
+    /// it is done with.
+    pub(super) fn note_dir(&mut self, entry: &Entry, place: &Path) {
+        if let Some(backup) = self.backup.as_mut().filter(|backup| backup.room.is_some() && entry.is_dir()) {
+            backup.dirs.insert(place.to_path_buf(), entry.clone());
+        }
+    }
+
+    /// A directory has its attributes now.
+    pub(super) fn forget_noted_dir(&mut self, place: &Path) {
+        if let Some(backup) = &mut self.backup {
+            backup.dirs.remove(place);
+        }
+    }
+
+    /// The directory at `place` with the attributes that it has, or will have.
+    fn dir_to_be(&self, tree: &Tree, place: &Path) -> io::Result<Option<Entry>> {
+        let Some(now) = tree.lstat(place)?.filter(Entry::is_dir) else { return Ok(None) };
+        let mode = self.modes.get(place).copied().unwrap_or(now.mode);
+        let Some(entry) = self.backup.as_ref().and_then(|backup| backup.dirs.get(place)) else {
+            return Ok(Some(Entry { mode, ..now }));
+        };
+        let keep = self.keep(entry);
+        Ok(Some(Entry {
+            mode: if keep.perms { entry.mode } else { mode },
+            uid: if keep.owner { entry.uid } else { now.uid },
+            gid: if keep.group { entry.gid } else { now.gid },
+            ..now
+        }))
+    }
+
     /// Makes the directories above the backup of `place`, each with the attributes of its counterpart.
     fn make_backup_dirs(&self, tree: &Tree, room: &Room, place: &Path) -> io::Result<()> {
         room.make(0o777)?;
@@ -90,7 +124,7 @@ impl Destination {
             if !make_dir(room.tree(), &path, WORKING_DIR_MODE)? {
                 continue;
             }
-            let Some(like) = tree.lstat(dir)?.filter(Entry::is_dir) else { continue };
+            let Some(like) = self.dir_to_be(tree, dir)? else { continue };
             // More backups will go into it.
             let mut mode = if self.is_root { like.mode } else { like.mode | WORKING_DIR_MODE };
             if !self.options.perms {

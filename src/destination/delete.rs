@@ -48,7 +48,12 @@ impl Destination {
         let mut names: Vec<(&OsStr, &OsStr)> = entries.iter().map(Entry::relative).filter_map(parts).collect();
         names.sort_unstable();
         let mut listed = Vec::new();
-        for dir in entries.iter().filter(|entry| entry.contents_listed).map(Entry::relative) {
+        let is_before = self.options.delete == Some(DeleteTime::Before);
+        for entry in entries.iter().filter(|entry| entry.contents_listed) {
+            let dir = entry.relative();
+            if !is_before {
+                self.note_dir(entry, dir);
+            }
             let first = names.partition_point(|(other, _)| *other < dir.as_os_str());
             listed.clear();
             listed.extend(names[first..].iter().take_while(|(other, _)| *other == dir).map(|(_, name)| *name));

@@ -260,6 +260,7 @@ impl Destination {
         if self.options.partial && is_named_partial(entry) {
             self.listed_partials.insert(entry.relative().to_path_buf());
         }
+        self.note_dir(entry, entry.relative());
     }
 
     /// A directory is done with, and so is all that is below it.
@@ -270,6 +271,7 @@ impl Destination {
         self.closed.remove(place);
         self.before.remove(place);
         self.modes.remove(place);
+        self.forget_noted_dir(place);
     }
 
     /// Where an entry goes, below the root.
@@ -319,6 +321,7 @@ impl Destination {
 
     fn try_prepare(&mut self, entry: &Entry, place: &Path) -> Attempt<Decision> {
         let existing = self.existing(place).map_err(|error| ("look at", error))?;
+        self.note_dir(entry, place);
         let decision = match self.follow_leader(entry, place, existing.as_ref()) {
             Some(decision) => decision,
             None => self.decide(entry, place, existing.as_ref()),

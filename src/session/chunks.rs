@@ -142,7 +142,8 @@ impl Receiver<'_> {
         let bytes = contents.entries.iter().map(|entry| entry.kind.size()).fold(0, u64::saturating_add);
         let places = contents.own.iter().len() + contents.entries.len();
         self.arrivals.session.monitor.progress.found(places as u64, bytes);
-        contents.entries.iter().for_each(|entry| self.arrivals.destination.note_listed(entry));
+        let listed = contents.own.iter().chain(&contents.entries);
+        listed.for_each(|entry| self.arrivals.destination.note_listed(entry));
         if state.first {
             dir.found = self.arrivals.destination.found_in(chunk.dir, &dir.path);
         }
