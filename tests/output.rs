@@ -260,3 +260,15 @@ fn a_command_line_that_makes_no_sense_is_status_1() {
         assert!(finished.stdout.is_empty() && !finished.stderr.is_empty(), "{words:?}");
     }
 }
+
+#[test]
+fn an_option_of_rsync_that_there_is_not_is_refused_by_name_and_nothing_is_done() {
+    for (option, nearest) in
+        [("-4", "ssh -4"), ("--iconv=utf8", "bytes"), ("-aN", "-N"), ("--compress-level=9", "zstd")]
+    {
+        let sandbox = Sandbox::new(Way::Local);
+        sandbox.write_source(&some_tree());
+        sandbox.sync(&["-a", option]).code(1).says("is an option of rsync that sy does not have").says(nearest);
+        assert!(!sandbox.destination().exists(), "{option}");
+    }
+}

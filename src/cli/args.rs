@@ -270,6 +270,9 @@ pub struct Args {
         help_heading = CONNECTION
     )]
     pub use_daemon: Option<daemon::Use>,
+    /// Let no shell of the other machine see the paths (this is what is done anyway)
+    #[arg(short = 's', long, alias = "protect-args", help_heading = CONNECTION)]
+    pub secluded_args: bool,
     /// Compress the connection (zstd)
     #[arg(short = 'z', long, help_heading = CONNECTION)]
     pub compress: bool,

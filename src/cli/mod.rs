@@ -13,6 +13,7 @@ pub mod config;
 pub mod itemize;
 pub mod progress;
 pub mod report;
+pub mod rsync;
 pub mod size;
 pub mod stats;
 pub mod version;
@@ -51,6 +52,9 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
 }
 
 fn usage(error: &clap::Error) -> ExitCode {
+    if let Some(text) = rsync::refusal(error) {
+        return complain(&Error::Usage(text));
+    }
     // Nobody to tell is nobody to tell.
     let _ = error.print();
     if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok }
