@@ -72,13 +72,24 @@ pub fn block_on<T>(beside: impl Future<Output = ()>, work: impl Future<Output = 
             result = interrupted() => result,
         }
     });
-    if matches!(result, Err(Error::Interrupted)) {
+    if matches!(result, Err(Error::Interrupted | Error::Stopped)) {
         give_up_in(PATIENCE);
         place::abandon_all();
     }
     // Threads that wait for a disk or a peer are not waited for.
     runtime.shutdown_background();
     result
+}
+
+/// Lets `work` take so long; then it is given up like one that was interrupted.
+///
+/// # Errors
+/// The work's own; [`Error::Stopped`] when the time is over.
+pub async fn stop_after<T>(limit: Option<Duration>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match limit {
+        None => work.await,
+        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::Stopped)),
+    }
 }
 
 /// Lets us open as many files as we may: each source keeps one. Where the system has another idea it stays as it is.
@@ -108,4 +119,21 @@ async fn interrupted<T>() -> Result<T> {
         _ = hangup.recv() => {}
     }
     Err(Error::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_is_given_up_when_its_time_is_over_and_not_before() {
+        let work = |seconds| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Ok(())
+        };
+        let minute = Some(Duration::from_secs(60));
+        assert!(matches!(stop_after(minute, work(61)).await, Err(Error::Stopped)));
+        assert!(stop_after(minute, work(59)).await.is_ok() && stop_after(None, work(1_000_000)).await.is_ok());
+        assert_eq!(Error::Stopped.exit_code(), ExitCode::Timeout);
+    }
 }

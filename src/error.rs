@@ -35,7 +35,7 @@ pub enum ExitCode {
     Vanished = 24,
     /// `--max-delete` stopped further deletions.
     MaxDelete = 25,
-    /// The peer was silent for longer than the timeout.
+    /// The peer was silent for longer than the timeout, or the user's time was over.
     Timeout = 30,
 }
 
@@ -104,6 +104,9 @@ pub enum Error {
     /// A signal asked us to stop.
     #[error("stopped by a signal")]
     Interrupted,
+    /// The time that the user gave the sync is over.
+    #[error("the time is over (--stop-after, --stop-at): what is missing is left to the next run")]
+    Stopped,
     /// The destination itself, not one file in it, cannot be worked on.
     #[error("failed to {action} {}: {source}", path.display())]
     Io {
@@ -140,7 +143,7 @@ impl Error {
             Error::Protocol(_) => ExitCode::Protocol,
             Error::Stream(_) | Error::Disconnected => ExitCode::Stream,
             Error::Link { .. } => ExitCode::Socket,
-            Error::Timeout { .. } => ExitCode::Timeout,
+            Error::Timeout { .. } | Error::Stopped => ExitCode::Timeout,
             Error::Interrupted => ExitCode::Interrupted,
             Error::Io { .. } => ExitCode::FileIo,
             Error::Peer { code, .. } => *code,

@@ -1,6 +1,6 @@
 //! A sync on one machine: no protocol, contents copied by the kernel, several files at a time.
 //!
-//! With `--no-whole-file` it is a session over a link within the process instead, both roles on threads of their own.
+//! With `--no-whole-file`, or with `--bwlimit`, it is a session over a link within the process instead, both roles on threads of their own.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -45,7 +45,8 @@ pub async fn run(mut request: Request, monitor: &Arc<Monitor>) -> Result<Outcome
         request.options.remove_source_files = false;
         monitor.warn(ExitCode::Ok, "the source is the destination: nothing is removed from it");
     }
-    if !request.options.whole_file {
+    // A limit is one of links, and a kernel that copies knows of none.
+    if !request.options.whole_file || request.options.bwlimit.is_some() {
         return over_a_link(request, monitor).await;
     }
     let monitor = monitor.clone();

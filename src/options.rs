@@ -93,6 +93,8 @@ pub struct Options {
     pub dry_run: bool,
     /// `-z`: compress the link with zstd.
     pub compress: bool,
+    /// `--bwlimit`: most bytes a second that either end writes to the link.
+    pub bwlimit: Option<u64>,
     /// `--timeout`: longest silence of the peer that is borne.
     pub timeout: Option<Duration>,
     /// `--delete-excluded`, as far as the rules below do not say so by themselves: rules of per-directory merge files

@@ -115,6 +115,28 @@ sync_test!(verbose_names_what_changes_and_quiet_says_nothing, |sandbox| {
     );
 });
 
+sync_test!(a_limit_to_the_rate_changes_nothing_else, |sandbox| {
+    sandbox.write_source(&some_tree());
+    sandbox.write_destination(&older());
+    let lines = sandbox.sync(&["-aH", "--delete", "--bwlimit=100M", "--stats"]).ok().lines();
+    sandbox.assert_synced();
+    let sent: Vec<&String> = lines.iter().filter(|line| line.starts_with("Total bytes sent: ")).collect();
+    assert_ne!(sent, ["Total bytes sent: 0"], "a limited sync of one machine has a link too");
+    fs::write(sandbox.source().join("edited"), noise(9, 300_000)).unwrap();
+    sandbox.sync(&["-aHz", "--bwlimit=1g", "--timeout=9"]).ok();
+    sandbox.assert_synced();
+    sandbox.sync(&["-aH", "--bwlimit=100b"]).code(1).says("512");
+});
+
+sync_test!(a_sync_that_may_take_its_time_takes_it, |sandbox| {
+    sandbox.write_source(&some_tree());
+    sandbox.sync(&["-aH", "--stop-after=600", "--stop-at=2199-1-1"]).ok();
+    sandbox.assert_synced();
+    for option in ["--stop-after=0", "--stop-at=2020-1-1", "--stop-at=soon"] {
+        assert!(!sandbox.sync(&["-aH", option]).code(1).stderr.is_empty(), "{option}");
+    }
+});
+
 sync_test!(stats_are_rsyncs_lines_with_the_right_numbers, |sandbox| {
     sandbox.write_source(&some_tree());
     sandbox.write_destination(&older());

@@ -276,9 +276,26 @@ pub struct Args {
     /// Compress the connection (zstd)
     #[arg(short = 'z', long, help_heading = CONNECTION)]
     pub compress: bool,
+    /// Send no more than RATE a second each way: in KiB, or with a unit as in 1.5M (0: no limit)
+    ///
+    /// Counted as it crosses the connection, so after compression. A sync on one machine obeys it as well.
+    #[arg(long, value_name = "RATE", value_parser = super::size::parse_rate, help_heading = CONNECTION)]
+    pub bwlimit: Option<u64>,
     /// Give up when the other end is silent for so long; 0: never [default: 300]
     #[arg(long, value_name = "SECONDS", help_heading = CONNECTION)]
     pub timeout: Option<u64>,
+
+    /// Give up when ssh cannot connect within so many seconds; 0: as long as it tries
+    ///
+    /// That is its ConnectTimeout, so it takes OpenSSH's ssh; the time of a prompt does not count. The same may be said with -e.
+    #[arg(long, value_name = "SECONDS", help_heading = CONNECTION)]
+    pub contimeout: Option<u64>,
+    /// Stop when so many minutes are over, with exit code 30; what is in place stays
+    #[arg(long, visible_alias = "time-limit", value_name = "MINS", value_parser = clap::value_parser!(u64).range(1..), help_heading = WRITING)]
+    pub stop_after: Option<u64>,
+    /// Stop at the next such time: YEAR-MONTH-DAYTHOUR:MINUTE, or parts of it, as in 1-31, 14:30 or :30
+    #[arg(long, value_name = "TIME", help_heading = WRITING)]
+    pub stop_at: Option<String>,
 
     /// Say more: names; twice: reasons and measurements
     #[arg(short, long, action = ArgAction::Count, help_heading = OUTPUT)]
@@ -372,6 +389,16 @@ pub struct Negations {
     pub no_partial: bool,
     #[arg(long, alias = "no-z", hide = true)]
     pub no_compress: bool,
+    #[arg(long, hide = true)]
+    pub no_bwlimit: bool,
+    #[arg(long, hide = true)]
+    pub no_timeout: bool,
+    #[arg(long, hide = true)]
+    pub no_contimeout: bool,
+    #[arg(long, alias = "no-time-limit", hide = true)]
+    pub no_stop_after: bool,
+    #[arg(long, hide = true)]
+    pub no_stop_at: bool,
     #[arg(long, alias = "no-i", hide = true)]
     pub no_itemize_changes: bool,
     #[arg(long, alias = "no-h", hide = true)]

@@ -2,13 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 
 use super::args::Args;
+use super::when;
 use crate::daemon;
 use crate::error::{Error, Result};
 use crate::filter::{self, Action, Filter};
@@ -32,6 +33,8 @@ pub struct Config {
     pub transfer: Transfer,
     /// Whether that goes through the daemon.
     pub use_daemon: daemon::Use,
+    /// How long it may take.
+    pub stop_after: Option<Duration>,
     /// What is printed.
     pub output: Output,
 }
@@ -108,13 +111,14 @@ impl Config {
                 "--remove-source-files does not work with -H: of a name that became a link the source hears nothing";
             return Err(Error::Usage(text.into()));
         }
-        let transfer = transfer(&args, locations, destination)?;
-        let local = matches!(transfer, Transfer::Local { .. });
         let flags = Flags { matches };
+        let transfer = transfer(&args, &flags, locations, destination)?;
+        let local = matches!(transfer, Transfer::Local { .. });
         options.whole_file = flags.on(&["whole_file"], &["no_whole_file"]) || (local && !flags.given("no_whole_file"));
         let use_daemon = args.use_daemon.unwrap_or_default();
         daemon::available(use_daemon)?;
-        Ok(Config { options, transfer, use_daemon, output: output(args, &flags) })
+        let stop_after = stop_after(&args, &flags)?;
+        Ok(Config { options, transfer, use_daemon, stop_after, output: output(args, &flags) })
     }
 }
 
@@ -210,7 +214,9 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         numeric_ids: args.numeric_ids,
         dry_run: args.dry_run,
         compress: flags.on(&["compress"], &["no_compress"]),
+        bwlimit: args.bwlimit.filter(|limit| *limit > 0 && flags.on(&["bwlimit"], &["no_bwlimit"])),
         timeout: match args.timeout {
+            _ if flags.last(&["no_timeout"]) > flags.last(&["timeout"]) => None,
             None => Some(DEFAULT_TIMEOUT),
             Some(0) => None,
             Some(seconds) => Some(Duration::from_secs(seconds)),
@@ -304,8 +310,20 @@ fn parse_location(typed: &OsString) -> Result<Location> {
     Location::parse(typed).map_err(usage)
 }
 
-fn transfer(args: &Args, sources: Vec<Location>, destination: Location) -> Result<Transfer> {
-    let remote = |host| Ok(Remote { shell: shell(args)?, host, sy_path: sy_path(args) });
+/// How long the sync may take. As in rsync the later option counts.
+fn stop_after(args: &Args, flags: &Flags<'_>) -> Result<Option<Duration>> {
+    let back = ["no_stop_after", "no_stop_at"];
+    Ok(match (args.stop_after, &args.stop_at) {
+        (Some(minutes), _) if flags.on(&["stop_after"], &[back[0], back[1], "stop_at"]) => {
+            Some(Duration::from_secs(minutes.saturating_mul(60)))
+        }
+        (_, Some(time)) if flags.on(&["stop_at"], &back) => Some(when::until(time).map_err(usage)?),
+        _ => None,
+    })
+}
+
+fn transfer(args: &Args, flags: &Flags<'_>, sources: Vec<Location>, destination: Location) -> Result<Transfer> {
+    let remote = |host| Ok(Remote { shell: shell(args, flags)?, host, sy_path: sy_path(args) });
     let bytes = |path: PathBuf| path.into_os_string().into_vec();
     let (hosts, sources): (Vec<Option<OsString>>, Vec<Vec<u8>>) = sources
         .into_iter()
@@ -332,10 +350,20 @@ fn transfer(args: &Args, sources: Vec<Location>, destination: Location) -> Resul
     }
 }
 
-fn shell(args: &Args) -> Result<Vec<OsString>> {
+fn shell(args: &Args, flags: &Flags<'_>) -> Result<Vec<OsString>> {
     let from_environment = || ["SY_RSH", "RSYNC_RSH"].into_iter().find_map(|name| std::env::var(name).ok());
     let command = args.rsh.clone().or_else(from_environment).unwrap_or_else(|| "ssh".into());
-    ssh::split_command(&command)
+    let mut words = ssh::split_command(&command)?;
+    let contimeout = args.contimeout.filter(|seconds| *seconds > 0 && flags.on(&["contimeout"], &["no_contimeout"]));
+    if let Some(seconds) = contimeout {
+        if Path::new(&words[0]).file_name() != Some(OsStr::new("ssh")) {
+            let text = format!("--contimeout is ssh's ConnectTimeout, and the remote shell is {}", words[0].display());
+            return Err(Error::Usage(text));
+        }
+        // Before all else: of what is said twice ssh takes the first.
+        words.splice(1..1, ["-o".into(), format!("ConnectTimeout={seconds}").into()]);
+    }
+    Ok(words)
 }
 
 fn sy_path(args: &Args) -> OsString {
@@ -493,9 +521,34 @@ mod tests {
     }
 
     #[test]
+    fn the_later_of_two_times_to_stop_counts() {
+        let stop = |line: &str| config(&format!("-a {line} a b")).unwrap().stop_after;
+        let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+        assert_eq!((stop(""), stop("--stop-after=3"), stop("--time-limit=3")), (None, minutes(3), minutes(3)));
+        assert_eq!(stop("--stop-after=3 --no-stop-after"), None);
+        assert_eq!(stop("--stop-at=:30 --stop-after=3"), minutes(3));
+        assert!(stop("--stop-after=9999999 --stop-at=:30") <= minutes(60));
+        assert!(matches!(config("-a --stop-at=2020-1-1 a b"), Err(Error::Usage(_))));
+    }
+
+    #[test]
+    fn the_time_for_a_connection_is_sshs() {
+        let shell = |line: &str| match config(&format!("-a {line} a h:b"))?.transfer {
+            Transfer::Push { remote, .. } => Ok(remote.shell),
+            other => panic!("{other:?}"),
+        };
+        let words = |line: &str| shell(line).unwrap().join(OsStr::new(" "));
+        assert_eq!(words("-e ssh --contimeout=5"), "ssh -o ConnectTimeout=5");
+        assert_eq!(words("-e /usr/bin/ssh --contimeout=0"), "/usr/bin/ssh");
+        assert_eq!(words("-e ssh --contimeout=5 --no-contimeout"), "ssh");
+        assert!(matches!(shell("-e rsh --contimeout=5"), Err(Error::Usage(_))));
+    }
+
+    #[test]
     fn a_peer_that_is_silent_is_not_waited_for_for_ever_unless_told_to() {
         assert_eq!(options("-a").timeout, Some(DEFAULT_TIMEOUT));
         assert_eq!(options("-a --timeout=5").timeout, Some(Duration::from_secs(5)));
         assert_eq!(options("-a --timeout=0").timeout, None);
+        assert_eq!(options("-a --timeout=5 --no-timeout").timeout, None);
     }
 }

@@ -17,6 +17,7 @@ pub mod rsync;
 pub mod size;
 pub mod stats;
 pub mod version;
+pub mod when;
 
 use args::{Args, Command};
 use config::{Config, Transfer};
@@ -121,7 +122,8 @@ fn sync(config: &Config) -> ExitCode {
         Transfer::Push { .. } => Some(Role::Sender),
         Transfer::Pull { .. } => Some(Role::Receiver),
     };
-    let result = client::block_on(progress::follow(bar.clone(), monitor.clone()), start(config, &monitor));
+    let work = client::stop_after(config.stop_after, start(config, &monitor));
+    let result = client::block_on(progress::follow(bar.clone(), monitor.clone()), work);
     bar.finish_and_clear();
     match result {
         Ok(outcome) => {

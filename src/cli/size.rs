@@ -11,6 +11,21 @@ pub fn parse(text: &str) -> Result<u64, String> {
     bytes(text).ok_or_else(|| format!("not a size: {text} (such as 100, 1.5M, 2GB, 10KiB or 1K-1)"))
 }
 
+/// The bytes a second that `text` means: as a size, but in KiB where no unit is given, and a whole number of KiB, at least one;
+/// 0 for no limit.
+///
+/// # Errors
+/// What is no rate, as a sentence for a person.
+pub fn parse_rate(text: &str) -> Result<u64, String> {
+    let bare = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let rate = if bare { bytes(&format!("{text}K")) } else { bytes(text) };
+    match rate {
+        Some(rate @ 1..512) => Err(format!("{rate} bytes a second is too slow: the least is 512")),
+        Some(rate) => Ok(rate.saturating_add(512) / 1024 * 1024),
+        None => Err(format!("not a rate: {text} (such as 100 for KiB a second, 1.5M or 2MB)")),
+    }
+}
+
 fn bytes(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
@@ -71,6 +86,17 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_those_of_rsync_in_whole_kib() {
+        let cases = [("0", 0), ("1", 1024), ("1.5", 2048), ("1.4", 1024), ("1.5m", 1_572_864), ("100KB", 100_352)];
+        for (text, expected) in cases.into_iter().chain([("2000b", 2048), ("512b", 1024), ("1G", 1 << 30)]) {
+            assert_eq!(parse_rate(text), Ok(expected), "{text}");
+        }
+        for text in ["", "511b", "0.4", "fast", "-1"] {
+            assert!(parse_rate(text).is_err(), "{text}");
         }
     }
 

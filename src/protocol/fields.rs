@@ -4,7 +4,7 @@
 //! A new option is a field of [`Options`], one line in [`fields`] with a tag that was never used before, and a line in
 //! PROTOCOL.md; its type says what form it has on the wire. A build that does not know a tag refuses the session: to pass
 //! an option over would be to do something else than was asked. Tags 1 to 63 are of how things are written, from 64 on of
-//! what is selected and kept.
+//! what is selected and kept, from 96 on of how it travels.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -36,6 +36,7 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (67, &mut options.prune_empty_dirs),
         (68, &mut options.min_size),
         (69, &mut options.max_size),
+        (96, &mut options.bwlimit),
     ]
 }
 

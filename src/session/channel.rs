@@ -16,9 +16,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use super::Greeting;
+use super::pace::Paced;
 use super::round_trip::Distance;
 use super::stream::{Sink, Source};
+use super::{FLUSH_WAIT, Greeting};
 use crate::error::{Error, ExitCode, Result};
 use crate::events::Monitor;
 use crate::protocol::buffers::Buffers;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     /// Whether both directions are zstd streams from here on.
     pub compress: bool,
+    /// Most bytes a second that are written.
+    pub bwlimit: Option<u64>,
     /// Where received entries are said to be.
     pub root: PathBuf,
     /// Shared by both directions and the role.
@@ -120,7 +123,7 @@ pub fn open(link: Link, settings: Settings, monitor: Arc<Monitor>, traffic: Arc<
     let (into_link, outbox_frames) = mpsc::unbounded_channel();
     let budget = Arc::new(Semaphore::new(if bounded { RECEIVE_BUDGET } else { INBOX_LIMIT }));
     let room = Arc::new(Semaphore::new(SEND_BUDGET));
-    let writer = Sink::new(link.writer, settings.compress, &traffic);
+    let writer = Sink::new(Paced::new(link.writer, settings.bwlimit), settings.compress, &traffic);
     let (root, buffers) = (settings.root, settings.buffers);
     let speaker = Arc::new(Speaker {
         frames: into_link,
@@ -150,6 +153,12 @@ pub fn open(link: Link, settings: Settings, monitor: Arc<Monitor>, traffic: Arc<
     let ends = Ends { reading, writing: tokio::spawn(writing.run(writer, outbox_frames)), quiet };
     let inbox = Inbox { frames: inbox_frames, budget, bounded, root, buffers, monitor, ended: false, peeked: None };
     (inbox, Outbox(speaker), ends)
+}
+
+/// How long what waits to be written may take once the session is over: with a limit, as long as all of it takes.
+pub fn flush_wait(bwlimit: Option<u64>) -> Duration {
+    let held_back = bwlimit.filter(|limit| *limit > 0).map_or(0, |limit| SEND_BUDGET as u64 / limit);
+    FLUSH_WAIT + Duration::from_secs(held_back)
 }
 
 struct Reading {
@@ -500,6 +509,7 @@ mod tests {
                 role: Role::Sender,
                 timeout: None,
                 compress: false,
+                bwlimit: None,
                 root: PathBuf::new(),
                 buffers: Buffers::default(),
                 distance: Distance { clock: Clock::start(), known: known.clone(), asks },

@@ -34,6 +34,7 @@ pub mod file_list;
 pub mod host;
 pub mod kept;
 pub mod outgoing;
+pub mod pace;
 pub mod receiver;
 pub mod requested;
 pub mod round_trip;
@@ -50,7 +51,7 @@ use channel::{Inbox, Outbox, Settings, Traffic};
 use requested::Requested;
 use round_trip::{Distance, RoundTrip};
 
-/// How long an ended session may take to hand its last bytes to the link.
+/// How long an ended session may take to hand its last bytes to the link, where nothing holds it back.
 const FLUSH_WAIT: Duration = Duration::from_secs(5);
 /// How long a server waits for a client to say what it wants.
 const START_WAIT: Duration = Duration::from_secs(60);
@@ -237,6 +238,7 @@ async fn play(
         role: part.role,
         timeout: part.options.timeout,
         compress: part.options.compress,
+        bwlimit: part.options.bwlimit,
         root: part.paths.first().map(|path| PathBuf::from(OsStr::from_bytes(path))).unwrap_or_default(),
         buffers: buffers.clone(),
         distance: part.distance.clone(),
@@ -247,6 +249,7 @@ async fn play(
     let (inbox, outbox, ends) = channel::open(link, settings, monitor.clone(), traffic);
     connect(&outbox);
     let (role, paths, compress) = (part.role, part.paths, part.options.compress);
+    let flush_wait = channel::flush_wait(part.options.bwlimit);
     let mut session = Session {
         inbox,
         outbox,
@@ -276,7 +279,7 @@ async fn play(
     // A peer that has been silent for too long will not take it.
     let mut writer = None;
     if !matches!(result, Err(Error::Timeout { .. })) {
-        writer = tokio::time::timeout(FLUSH_WAIT, ends.writing).await.ok().and_then(|ended| ended.ok().flatten());
+        writer = tokio::time::timeout(flush_wait, ends.writing).await.ok().and_then(|ended| ended.ok().flatten());
     }
     let rest = match (&result, part.session_id, writer) {
         (Ok(_), Some(session_id), Some(writer)) if is_client => {

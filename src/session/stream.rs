@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, BufReader,
 use tokio_util::io::{InspectReader, InspectWriter};
 
 use super::channel::Traffic;
+use super::pace::Paced;
 use crate::error::{Error, Result};
 use crate::transport::{LinkReader, LinkWriter};
 
@@ -27,7 +28,7 @@ const ZSTD_LEVEL: i32 = 3;
 
 type Count = Box<dyn FnMut(&[u8]) + Send>;
 type Reader = BufReader<InspectReader<LinkReader, Count>>;
-type Writer = InspectWriter<LinkWriter, Count>;
+type Writer = InspectWriter<Paced, Count>;
 
 /// What comes.
 pub enum Source {
@@ -111,7 +112,7 @@ pub enum Sink {
 
 impl Sink {
     /// What goes over `link`, compressed if asked.
-    pub fn new(link: LinkWriter, compress: bool, traffic: &Arc<Traffic>) -> Sink {
+    pub fn new(link: Paced, compress: bool, traffic: &Arc<Traffic>) -> Sink {
         let counts = traffic.clone();
         let count: Count = Box::new(move |bytes| {
             counts.wire_out.fetch_add(bytes.len() as u64, Relaxed);
@@ -126,8 +127,8 @@ impl Sink {
     /// The link. To be called when all is shut down.
     pub fn into_link(self) -> LinkWriter {
         match self {
-            Sink::Plain(writer) => writer.into_inner(),
-            Sink::Zstd(encoder) => encoder.into_inner().into_inner(),
+            Sink::Plain(writer) => writer.into_inner().into_inner(),
+            Sink::Zstd(encoder) => encoder.into_inner().into_inner().into_inner(),
         }
     }
 }

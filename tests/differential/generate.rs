@@ -106,6 +106,8 @@ fn options(rng: &mut Rng) -> Vec<String> {
         sometimes(24, limit);
     }
     sometimes(6, "--no-whole-file");
+    // On one machine that makes a link of a copy.
+    sometimes(20, "--bwlimit=1g");
     sometimes(8, "-W");
     for option in ["-E", "--chmod=Fg=u,D2775", "--chmod=o-rwx,F+X", "-@0", "--modify-window=10", "-@20"] {
         sometimes(14, option);

@@ -48,6 +48,7 @@ mod tests {
                 role: Role::Sender,
                 timeout: None,
                 compress: false,
+                bwlimit: None,
                 root: Default::default(),
                 buffers: Buffers::default(),
                 distance: Distance { clock: Clock::start(), known: RoundTrip::new(None), asks: false },
