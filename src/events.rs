@@ -38,11 +38,24 @@ pub enum Event<'a> {
     },
     /// A remark for those who asked to hear more.
     Detail {
+        /// What it is about.
+        about: About,
         /// How much more: 1 for `-v`, 2 for `-vv`.
         level: u8,
         /// The remark.
         text: &'a str,
     },
+}
+
+/// What a remark is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Anything: why something is done, and what was measured.
+    Course,
+    /// What was kept as a backup.
+    Backup,
+    /// What was removed from the source.
+    Removal,
 }
 
 /// Who watches.
@@ -120,7 +133,12 @@ impl Monitor {
 
     /// A remark for `-v` (1) or `-vv` (2).
     pub fn detail(&self, level: u8, text: &str) {
-        self.events.event(&Event::Detail { level, text });
+        self.events.event(&Event::Detail { about: About::Course, level, text });
+    }
+
+    /// A remark for `-vv`, or for those who want to hear `about` something.
+    pub fn remark(&self, about: About, text: &str) {
+        self.events.event(&Event::Detail { about, level: 2, text });
     }
 
     /// The exit code that the warnings so far ask for.

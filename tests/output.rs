@@ -1,5 +1,6 @@
 //! What is printed, and for whom: people, programs that read lines, programs that read JSON.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -31,6 +32,39 @@ fn events(finished: &Finished) -> Vec<Value> {
     finished.lines().iter().map(parse).collect()
 }
 
+/// The fields of each event that the document names, those in brackets with a question mark where they may be missing.
+fn documented() -> HashMap<String, Vec<(String, bool)>> {
+    let mut events: HashMap<String, Vec<(String, bool)>> = HashMap::new();
+    let mut event = String::new();
+    for line in include_str!("../src/cli/EVENTS.md").lines() {
+        let quoted = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
+        if line.starts_with("## ") {
+            event = quoted(line);
+        } else if let Some(row) = line.strip_prefix("| `") {
+            let cell = row.split('|').next().expect("a cell");
+            let fields = events.entry(event.clone()).or_default();
+            let names = format!("`{cell}");
+            fields.extend(names.split(", ").map(|name| (quoted(name), name.trim_end().ends_with('?'))));
+        }
+    }
+    events
+}
+
+#[track_caller]
+fn assert_documented(events: &[Value]) {
+    let documented = documented();
+    for event in events {
+        let fields = &documented[event["event"].as_str().expect("an event")];
+        for (name, _) in event.as_object().expect("an object") {
+            let known = ["v", "event"].contains(&&name[..]) || fields.iter().any(|(field, _)| field == name);
+            assert!(known, "{name}: {event}");
+        }
+        for (name, _) in fields.iter().filter(|(_, optional)| !optional) {
+            assert!(event.get(name).is_some(), "{name} is missing: {event}");
+        }
+    }
+}
+
 sync_test!(json_is_one_object_a_line_and_nothing_else, |sandbox| {
     sandbox.write_source(&some_tree());
     sandbox.write_destination(&older());
@@ -38,8 +72,8 @@ sync_test!(json_is_one_object_a_line_and_nothing_else, |sandbox| {
     let events = events(&finished);
     for event in &events {
         assert_eq!(event["v"], 1, "{event}");
-        assert!(["item", "deleted", "warning", "summary"].contains(&event["event"].as_str().unwrap()), "{event}");
     }
+    assert_documented(&events);
     let items = |action: &str| -> Vec<&Value> {
         events
             .iter()
@@ -67,6 +101,8 @@ sync_test!(json_tells_of_failures_too, |sandbox| {
     fs::write(sandbox.path("file"), "x").unwrap();
     sandbox.write_source(&Tree::new().file("f", "1"));
     let finished = sandbox.sync_paths(&["-a", "--json"], &["source/"], "file").code(3);
+    assert_documented(&events);
+    assert_documented(&self::events(&finished));
     let last: Value = serde_json::from_str(finished.lines().last().unwrap()).unwrap();
     assert_eq!((&last["event"], &last["exit_code"]), (&"error".into(), &3.into()));
 });
@@ -113,6 +149,130 @@ sync_test!(verbose_names_what_changes_and_quiet_says_nothing, |sandbox| {
         !lines.contains(&"same".into()) && lines.iter().any(|line| line.starts_with("total size is ")),
         "{lines:?}"
     );
+});
+
+sync_test!(twice_verbose_names_what_does_not_change_and_tells_the_list_begins, |sandbox| {
+    sandbox.write_source(&some_tree());
+    sandbox.write_destination(&older());
+    let lines = sandbox.sync(&["-aHvv"]).ok().lines();
+    let begins = if sandbox.way == Way::Pull { "receiving" } else { "sending" };
+    assert_eq!(lines[0], format!("{begins} incremental file list"));
+    assert!(lines.contains(&"dir/new".into()), "{lines:?}");
+    let lines = sandbox.sync(&["-aH", "--info=name2"]).ok().lines();
+    for line in ["same is uptodate", "link is uptodate", "dir/new is uptodate"] {
+        assert!(lines.contains(&line.into()), "{line}: {lines:?}");
+    }
+    assert!(!lines.iter().any(|line| line.starts_with("dir/ ")), "{lines:?}");
+    let silent = sandbox.sync(&["-avv", "--info=none"]).ok();
+    assert!(silent.stdout.is_empty() && silent.stderr.is_empty(), "{}", silent.told());
+});
+
+sync_test!(an_entry_has_the_line_that_was_asked_for, |sandbox| {
+    sandbox.write_source(&some_tree());
+    sandbox.write_destination(&older());
+    let lines = sandbox.sync(&["-aH", "--delete", "--out-format=%o|%n|%l|%B%L|%%"]).ok().lines();
+    let operation = if sandbox.way == Way::Pull { "recv" } else { "send" };
+    for line in [
+        format!("{operation}|edited|20000|rw-r--r--|%"),
+        format!("{operation}|link|4|rwxrwxrwx -> same|%"),
+        format!("{operation}|z linked|1|rw-r--r-- => same|%"),
+        format!("{operation}|odd\\#012\\#377\\#033name|1|rw-r--r--|%"),
+        "del.|extra dir/|0|---------|%".into(),
+    ] {
+        assert!(lines.contains(&line), "{line}: {lines:#?}");
+    }
+    assert!(!lines.iter().any(|line| line.contains("|mode|")), "attributes alone are told with %i: {lines:#?}");
+    fs::write(sandbox.source().join("new\u{e9}\tname"), "1").unwrap();
+    fs::write(sandbox.destination().join("extra"), "1").unwrap();
+    let lines = sandbox.sync(&["-aH", "--delete", "-8", "--out-format=<%8l>%n"]).ok().lines();
+    for line in ["deleting extra", "<       1>new\u{e9}\tname"] {
+        assert!(lines.contains(&line.into()), "{line}: {lines:#?}");
+    }
+});
+
+sync_test!(a_log_has_a_line_for_what_is_done_and_none_in_a_dry_run, |sandbox| {
+    sandbox.write_source(&some_tree());
+    sandbox.write_destination(&older());
+    let log = sandbox.path("log");
+    let run = |options: &[&str]| {
+        let program = sandbox.program(options, &["source/"], "destination");
+        let finished = program.arg("--log-file").arg(&log).run().ok();
+        assert!(finished.stdout.is_empty(), "{}", finished.told());
+        let told = fs::read_to_string(&log).unwrap_or_default();
+        // Time and process stand before each.
+        let lines: Vec<String> = told.lines().map(|line| line.split_once("] ").expect(line).1.to_owned()).collect();
+        let _ = fs::remove_file(&log);
+        lines
+    };
+    assert!(run(&["-aHn", "--delete"]).is_empty());
+    let lines = run(&["-aHq", "--delete"]);
+    let sent = if sandbox.way == Way::Push { '<' } else { '>' };
+    assert!(lines[0].ends_with(" file list"), "{lines:#?}");
+    for line in [format!("{sent}f.st...... edited"), "*deleting   extra".into(), "cL+++++++++ link -> same".into()] {
+        assert!(lines.contains(&line), "{line}: {lines:#?}");
+    }
+    assert!(lines.last().unwrap().contains("  total size "), "{lines:#?}");
+    fs::write(sandbox.source().join("more"), "1").unwrap();
+    let more = if sandbox.way == Way::Pull { "recv more" } else { "send more" };
+    let lines = run(&["-aH", "--log-file-format=%o %n"]);
+    assert!(lines.contains(&more.into()), "{lines:#?}");
+    fs::write(sandbox.source().join("even more"), "1").unwrap();
+    assert_eq!(run(&["-aH", "--log-file-format="]).len(), 2);
+});
+
+#[test]
+fn a_log_that_cannot_be_written_keeps_the_sync_from_beginning() {
+    let sandbox = Sandbox::new(Way::Local);
+    sandbox.write_source(&some_tree());
+    sandbox.sync(&["-a", "--log-file=/no/such/directory/log"]).code(11).says("/no/such/directory/log");
+    assert!(!sandbox.destination().exists());
+}
+
+sync_test!(what_is_no_file_and_not_asked_for_is_told, |sandbox| {
+    sandbox.write_source(&some_tree());
+    let finished = sandbox.sync(&["-rt"]).ok().says("skipping non-regular file \"fifo\"").says("\"link\"");
+    assert!(finished.stdout.is_empty(), "{}", finished.told());
+    let events = events(&sandbox.sync(&["-rt", "--json"]).ok());
+    assert_eq!(events.iter().filter(|event| event["event"] == "warning" && event["exit_code"] == 0).count(), 2);
+    for options in [&["-rt", "--info=nonreg0"][..], &["-rtq"]] {
+        assert_eq!(sandbox.sync(options).ok().stderr, "", "{options:?}");
+    }
+});
+
+sync_test!(progress_is_rsyncs_line_where_there_is_no_terminal, |sandbox| {
+    sandbox.write_source(&some_tree());
+    for options in [&["-a", "--info=progress2"][..], &["-aP"], &["-a", "--progress", "-v"]] {
+        let text = sandbox.sync(options).ok().text();
+        let last = text.split('\r').next_back().expect("a line").lines().next().expect("its end");
+        let bytes = if sandbox.destination().join("edited").exists() { "20,00" } else { "0" };
+        assert!(last.trim_start().starts_with(bytes) && last.contains("to-chk=0/"), "{last:?} {text:?}");
+    }
+    assert!(sandbox.sync(&["-aPq"]).ok().stdout.is_empty());
+});
+
+#[test]
+fn the_words_of_info_are_told_to_who_asks_and_unknown_ones_refused() {
+    let help = Program::sy(&["-a", "--info=help"]).run().ok().text();
+    assert!(help.contains("progress") && help.contains("nonreg"), "{help}");
+    for option in
+        ["--info=nosuch", "--info=skip", "--debug=del", "--outbuf=x", "--out-format=%h", "--log-file-format=%z"]
+    {
+        let finished = Program::sy(&["-a", option, "a", "b"]).run().code(1);
+        assert!(finished.stdout.is_empty() && !finished.stderr.is_empty(), "{option}");
+    }
+    let sandbox = Sandbox::new(Way::Local);
+    sandbox.write_source(&some_tree());
+    sandbox.sync(&["-aH", "--debug=none", "--outbuf=L", "--no-v"]).ok();
+    sandbox.assert_synced();
+}
+
+sync_test!(numbers_are_as_readable_as_asked_for, |sandbox| {
+    sandbox.write_source(&some_tree());
+    for (option, size) in [("--stats", "20,005"), ("--no-h", "20005"), ("-h", "20.00K"), ("-hh", "19.54K")] {
+        let lines = sandbox.sync(&["-an", "--stats", option]).ok().lines();
+        let line = format!("Total file size: {size} bytes");
+        assert!(lines.contains(&line), "{option}: {lines:#?}");
+    }
 });
 
 sync_test!(a_limit_to_the_rate_changes_nothing_else, |sandbox| {

@@ -306,9 +306,36 @@ pub struct Args {
     /// List what changes and why, in rsync's eleven letters; twice: what does not, too
     #[arg(short, long, action = ArgAction::Count, help_heading = OUTPUT)]
     pub itemize_changes: u8,
-    /// Print numbers for people: 1.23M
-    #[arg(short, long, help_heading = OUTPUT)]
-    pub human_readable: bool,
+    /// Print a line for each entry that changes, put together as FORMAT says: %n its name, %i rsync's letters, %l its size ...
+    ///
+    /// The others are %f the name from the command line's on, %L the target of a link, %o send, recv or del., %M its time, %B its
+    /// permissions, %U %G its owner and group, %p the process, %t now, %% a percent sign; with a width as in %-40n, and ' before it
+    /// for numbers for people. -i is '%i %n%L', -v is '%n%L'.
+    #[arg(long, value_name = "FORMAT", help_heading = OUTPUT)]
+    pub out_format: Option<OsString>,
+    /// Add what is done to the end of FILE, line by line
+    ///
+    /// On this machine. A dry run does nothing, and logs nothing.
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub log_file: Option<PathBuf>,
+    /// What the log says of an entry, as --out-format; empty: nothing [default: %i %n%L]
+    #[arg(long, value_name = "FORMAT", help_heading = OUTPUT)]
+    pub log_file_format: Option<OsString>,
+    /// Tell what the words of FLAGS say, as in stats2,name0: see --info=help
+    #[arg(long, value_name = "FLAGS", action = ArgAction::Append, help_heading = OUTPUT)]
+    pub info: Vec<String>,
+    /// Only to silence it (none): sy has nothing to debug by topic, and refuses rsync's other words
+    #[arg(long, value_name = "FLAGS", action = ArgAction::Append, help_heading = OUTPUT)]
+    pub debug: Vec<String>,
+    /// Write standard output at once (None), by lines, or by blocks, whatever it is; the first letter will do
+    #[arg(long, value_name = "MODE", value_parser = Buffering::parse, help_heading = OUTPUT)]
+    pub outbuf: Option<Buffering>,
+    /// Leave bytes of names that are no text as they are, and escape only control characters
+    #[arg(short = '8', long = "8-bit-output", help_heading = OUTPUT)]
+    pub eight_bit_output: bool,
+    /// Print numbers for people, 1.23M; twice: in units of 1024
+    #[arg(short, long, action = ArgAction::Count, help_heading = OUTPUT)]
+    pub human_readable: u8,
     /// Show how far it got (on a terminal)
     #[arg(long, help_heading = OUTPUT)]
     pub progress: bool,
@@ -319,7 +346,7 @@ pub struct Args {
     #[arg(long, help_heading = OUTPUT)]
     pub stats: bool,
     /// Print one JSON object per event on standard output, and nothing else there
-    #[arg(long, conflicts_with_all = ["itemize_changes", "stats", "quiet"], help_heading = OUTPUT)]
+    #[arg(long, conflicts_with_all = ["itemize_changes", "out_format", "stats", "quiet"], help_heading = OUTPUT)]
     pub json: bool,
     /// Write what both ends counted to FILE, as one JSON object
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
@@ -401,12 +428,37 @@ pub struct Negations {
     pub no_stop_at: bool,
     #[arg(long, alias = "no-i", hide = true)]
     pub no_itemize_changes: bool,
+    #[arg(long = "no-8-bit-output", alias = "no-8", hide = true)]
+    pub no_eight_bit_output: bool,
     #[arg(long, alias = "no-h", hide = true)]
     pub no_human_readable: bool,
     #[arg(long, hide = true)]
     pub no_progress: bool,
     #[arg(long, alias = "no-v", hide = true)]
     pub no_verbose: bool,
+}
+
+/// How standard output is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buffering {
+    /// At once; what is written are lines.
+    None,
+    /// Line by line.
+    Line,
+    /// As much at a time as there is room for.
+    Block,
+}
+
+impl Buffering {
+    /// What MODE means, as in rsync by its first letter.
+    fn parse(mode: &str) -> Result<Buffering, String> {
+        match mode.bytes().next().map(|letter| letter.to_ascii_lowercase()) {
+            Some(b'n' | b'u') => Ok(Buffering::None),
+            Some(b'l') => Ok(Buffering::Line),
+            Some(b'b' | b'f') => Ok(Buffering::Block),
+            _ => Err("neither None, Line nor Block".into()),
+        }
+    }
 }
 
 /// Commands other than a sync.

@@ -8,7 +8,10 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 
-use super::args::Args;
+use super::args::{Args, Buffering};
+use super::format::Format;
+use super::info::{self, Info, Topic};
+use super::log::Wanted;
 use super::when;
 use crate::daemon;
 use crate::error::{Error, Result};
@@ -72,18 +75,22 @@ pub enum Transfer {
 /// What is printed.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// How often `-v`.
-    pub verbose: u8,
+    /// `-v`, `--info`, `--stats`, `--progress`: how much of what.
+    pub info: Info,
     /// `-q`.
     pub quiet: bool,
-    /// How often `-i`.
-    pub itemize: u8,
-    /// `-h`.
-    pub human: bool,
-    /// `--progress`.
-    pub progress: bool,
-    /// `--stats`.
-    pub stats: bool,
+    /// `--out-format` or `-i`: the line of an entry.
+    pub format: Option<Format>,
+    /// `-i` twice: of one that does not change, too.
+    pub all: bool,
+    /// `-h`: rsync's level of it.
+    pub human: u8,
+    /// `-8`.
+    pub eight_bit: bool,
+    /// `--outbuf`: whether each line is written at once.
+    pub each_line: Option<bool>,
+    /// `--log-file`.
+    pub log: Option<Wanted>,
     /// `--json`.
     pub json: bool,
     /// `--stats-file`.
@@ -118,7 +125,7 @@ impl Config {
         let use_daemon = args.use_daemon.unwrap_or_default();
         daemon::available(use_daemon)?;
         let stop_after = stop_after(&args, &flags)?;
-        Ok(Config { options, transfer, use_daemon, stop_after, output: output(args, &flags) })
+        Ok(Config { options, transfer, use_daemon, stop_after, output: output(args, &flags)? })
     }
 }
 
@@ -370,18 +377,53 @@ fn sy_path(args: &Args) -> OsString {
     args.sy_path.clone().unwrap_or_else(|| "sy".into())
 }
 
-fn output(args: Args, flags: &Flags<'_>) -> Output {
+fn output(args: Args, flags: &Flags<'_>) -> Result<Output> {
     let counted = |count: u8, yes: &str, no: &str| if flags.on(&[yes], &[no]) { count } else { 0 };
-    Output {
-        verbose: counted(args.verbose, "verbose", "no_verbose"),
+    let itemize = counted(args.itemize_changes, "itemize_changes", "no_itemize_changes");
+    let format = args.out_format.as_deref().or((itemize > 0).then_some(OsStr::new(Format::ITEMIZED)));
+    let human = match flags.last(&["human_readable"]) > flags.last(&["no_human_readable"]) {
+        true => args.human_readable.saturating_add(1),
+        false => u8::from(!flags.given("no_human_readable")),
+    };
+    Ok(Output {
+        info: info(&args, flags)?,
         quiet: args.quiet,
-        itemize: counted(args.itemize_changes, "itemize_changes", "no_itemize_changes"),
-        human: flags.on(&["human_readable"], &["no_human_readable"]),
-        progress: flags.on(&["progress", "partial_progress"], &["no_progress"]),
-        stats: args.stats,
+        format: format.map(|text| parse_format("--out-format", text)).transpose()?,
+        all: itemize > 1,
+        human,
+        eight_bit: flags.on(&["eight_bit_output"], &["no_eight_bit_output"]),
+        each_line: args.outbuf.map(|mode| mode != Buffering::Block),
+        log: log(&args)?,
         json: args.json,
         stats_file: args.stats_file,
+    })
+}
+
+/// What is told: what `-v` means, then `--info`, then the options that are words of it by another name.
+fn info(args: &Args, flags: &Flags<'_>) -> Result<Info> {
+    let verbose = if flags.on(&["verbose"], &["no_verbose"]) { args.verbose } else { 0 };
+    let mut info = Info::of_verbosity(verbose);
+    args.info.iter().try_for_each(|words| info.obey(words)).map_err(Error::Usage)?;
+    args.debug.iter().try_for_each(|words| info::judge_debug(words)).map_err(Error::Usage)?;
+    if args.stats {
+        info.at_least(Topic::Stats, 2);
     }
+    if flags.on(&["progress", "partial_progress"], &["no_progress"]) {
+        info.at_least(Topic::Progress, 1);
+    }
+    Ok(info)
+}
+
+/// The log that is asked for: with no format of its own that of `-i`, with an empty one without entries.
+fn log(args: &Args) -> Result<Option<Wanted>> {
+    let format = args.log_file_format.as_deref().unwrap_or(OsStr::new(Format::ITEMIZED));
+    let format = parse_format("--log-file-format", format)?;
+    let mentions = args.log_file_format.as_ref().is_none_or(|text| !text.is_empty());
+    Ok(args.log_file.clone().map(|path| Wanted { path, format: mentions.then_some(format) }))
+}
+
+fn parse_format(option: &str, text: &OsStr) -> Result<Format> {
+    Format::parse(text.as_bytes()).map_err(|told| Error::Usage(format!("{option}: {told}")))
 }
 
 #[cfg(test)]

@@ -10,7 +10,11 @@ use clap::{CommandFactory, FromArgMatches};
 
 pub mod args;
 pub mod config;
+pub mod format;
+pub mod info;
 pub mod itemize;
+pub mod log;
+pub mod names;
 pub mod progress;
 pub mod report;
 pub mod rsync;
@@ -21,6 +25,7 @@ pub mod when;
 
 use args::{Args, Command};
 use config::{Config, Transfer};
+use info::Topic;
 use report::Reporter;
 use stats::Summary;
 
@@ -32,6 +37,9 @@ use crate::{client, daemon, local, phases};
 
 /// Runs the command line `words` (the program's name first) to its end.
 pub fn run(words: Vec<OsString>) -> ExitCode {
+    if let Some(text) = asked_for_words(&words) {
+        return print(&text);
+    }
     if let [_, only] = &words[..]
         && only == "-h"
     {
@@ -50,6 +58,16 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         },
         Err(error) => usage(&error),
     }
+}
+
+/// The words of `--info` and `--debug`, for who asks for them: as in rsync that needs no paths.
+fn asked_for_words(words: &[OsString]) -> Option<String> {
+    let mut before_paths = words.iter().skip(1).take_while(|word| *word != "--");
+    before_paths.find_map(|word| match word {
+        word if word.eq_ignore_ascii_case("--info=help") => Some(info::help()),
+        word if word.eq_ignore_ascii_case("--debug=help") => Some(info::debug_help()),
+        _ => None,
+    })
 }
 
 fn usage(error: &clap::Error) -> ExitCode {
@@ -114,8 +132,12 @@ impl Events for Shared {
 
 fn sync(config: &Config) -> ExitCode {
     let begun = Instant::now();
-    let bar = progress::bar(config.output.progress && !config.output.json);
-    let reporter = Arc::new(Reporter::new(config, bar.clone()));
+    let shown = config.output.info.level(Topic::Progress) > 0 && !config.output.json && !config.output.quiet;
+    let bar = progress::bar(shown);
+    let reporter = match Reporter::new(config, bar.clone()) {
+        Ok(reporter) => Arc::new(reporter),
+        Err(error) => return complain(&error),
+    };
     let monitor = Arc::new(Monitor::new(Box::new(Shared(reporter.clone()))));
     let role = match config.transfer {
         Transfer::Local { .. } => None,
@@ -123,7 +145,10 @@ fn sync(config: &Config) -> ExitCode {
         Transfer::Pull { .. } => Some(Role::Receiver),
     };
     let work = client::stop_after(config.stop_after, start(config, &monitor));
-    let result = client::block_on(progress::follow(bar.clone(), monitor.clone()), work);
+    let result = client::block_on(progress::follow(shown, bar.clone(), reporter.clone(), monitor.clone()), work);
+    if shown && bar.is_hidden() {
+        reporter.progress(&progress::line(&monitor.progress, reporter.seen().transferred, begun.elapsed()));
+    }
     bar.finish_and_clear();
     match result {
         Ok(outcome) => {

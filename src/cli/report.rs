@@ -10,11 +10,13 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::config::{Config, Output, Transfer};
-use super::itemize;
+use super::format::{Format, Line, Scene};
+use super::info::{Info, Topic};
+use super::log::Log;
+use super::names;
 use super::stats::{Seen, Summary};
 use crate::error::{Error, ExitCode, Result};
-use crate::events::{Event, Events};
-use crate::options::Options;
+use crate::events::{About, Event, Events};
 use crate::plan::{Action, Changes, Decision};
 use crate::tree::entry::{Entry, Kind};
 
@@ -23,14 +25,18 @@ const JSON_VERSION: u32 = 1;
 
 /// Prints what happens.
 pub struct Reporter {
-    verbose: u8,
     quiet: bool,
-    itemize: u8,
     json: bool,
-    sending: bool,
-    options: Options,
+    info: Info,
+    /// The line of an entry, where one was asked for.
+    format: Option<Format>,
+    named: Format,
+    /// With a format that has rsync's letters: what does not change, too.
+    all: bool,
+    scene: Scene,
     bar: ProgressBar,
     out: Mutex<Out>,
+    log: Option<Log>,
     seen: Mutex<Seen>,
 }
 
@@ -39,36 +45,68 @@ struct Out {
     /// What ended it. A reader that went away wants no more, which is no error; a full disk is one.
     closed: Option<io::Error>,
     each_line: bool,
+    /// The last that was written is a progress line, which has no end.
+    unended: bool,
 }
 
 impl Out {
-    fn line(&mut self, line: &str) {
+    fn line(&mut self, line: &[u8]) {
+        let begin: &[u8] = if std::mem::take(&mut self.unended) { b"\n" } else { b"" };
+        self.write(&[begin, line, b"\n"], self.each_line);
+    }
+
+    fn write(&mut self, parts: &[&[u8]], at_once: bool) {
         if self.closed.is_some() {
             return;
         }
-        let written = writeln!(self.stdout, "{line}").and_then(|()| match self.each_line {
-            true => self.stdout.flush(),
-            false => Ok(()),
-        });
+        let written = parts.iter().try_for_each(|part| self.stdout.write_all(part));
+        let written = written.and_then(|()| if at_once { self.stdout.flush() } else { Ok(()) });
         self.closed = written.err();
     }
 }
 
 impl Reporter {
     /// A reporter for one sync. Lines that it prints make room for `bar`.
-    pub fn new(config: &Config, bar: ProgressBar) -> Reporter {
-        let Output { verbose, quiet, itemize, json, .. } = config.output;
-        let each_line = json || io::stdout().is_terminal();
-        Reporter {
-            verbose,
-            quiet,
-            itemize,
-            json,
-            sending: matches!(config.transfer, Transfer::Push { .. }),
+    ///
+    /// # Errors
+    /// When the log cannot be opened.
+    pub fn new(config: &Config, bar: ProgressBar) -> Result<Reporter> {
+        let Output { quiet, all, json, eight_bit, .. } = config.output;
+        let each_line = config.output.each_line.unwrap_or(json || io::stdout().is_terminal());
+        let log = config.output.log.as_ref().filter(|_| !config.options.dry_run).map(Log::open).transpose()?;
+        let scene = Scene {
+            pushing: matches!(config.transfer, Transfer::Push { .. }),
+            pulling: matches!(config.transfer, Transfer::Pull { .. }),
+            eight_bit,
             options: config.options.clone(),
+        };
+        let reporter = Reporter {
+            quiet,
+            json,
+            info: config.output.info.clone(),
+            format: config.output.format.clone(),
+            named: Format::parse(Format::NAMED.as_bytes()).map_err(Error::Usage)?,
+            all,
+            scene,
             bar,
-            out: Mutex::new(Out { stdout: BufWriter::new(io::stdout()), closed: None, each_line }),
+            out: Mutex::new(Out { stdout: BufWriter::new(io::stdout()), closed: None, each_line, unended: false }),
+            log,
             seen: Mutex::default(),
+        };
+        reporter.begin();
+        Ok(reporter)
+    }
+
+    fn begin(&self) {
+        let (said, logged) = match self.scene.pulling {
+            true => ("receiving", "receiving file list"),
+            false => ("sending", "building file list"),
+        };
+        if self.tells(Topic::Flist, 1) && !self.json {
+            self.line(format!("{said} incremental file list").as_bytes());
+        }
+        if let Some(log) = &self.log {
+            log.line(logged.as_bytes());
         }
     }
 
@@ -77,9 +115,20 @@ impl Reporter {
         lock(&self.seen).clone()
     }
 
+    fn tells(&self, topic: Topic, level: u8) -> bool {
+        !self.quiet && self.info.level(topic) >= level
+    }
+
     /// Prints a line on standard output.
-    pub fn line(&self, line: &str) {
+    fn line(&self, line: &[u8]) {
         self.bar.suspend(|| lock(&self.out).line(line));
+    }
+
+    /// Prints how far it got over what it printed of that before, for a standard output that is no terminal.
+    pub fn progress(&self, text: &str) {
+        let mut out = lock(&self.out);
+        out.write(&[b"\r", text.as_bytes()], true);
+        out.unended = true;
     }
 
     fn complain(&self, text: &str) {
@@ -92,26 +141,60 @@ impl Reporter {
     fn json_line(&self, kind: &str, mut fields: Value) {
         fields["v"] = JSON_VERSION.into();
         fields["event"] = kind.into();
-        self.line(&fields.to_string());
+        self.line(fields.to_string().as_bytes());
     }
 
     fn item(&self, entry: &Entry, decision: Decision, link_to: Option<&Path>) {
         self.tally(entry, decision);
-        let changed = decision.action != Action::Skip;
+        let line = Line::Item { entry, decision, link_to };
+        self.tell_passed_over(entry);
         if self.json {
-            if changed || self.itemize > 1 {
+            if decision.action != Action::Skip || self.info.level(Topic::Name) > 1 {
                 self.json_line("item", item_json(entry, decision, link_to));
             }
-        } else if self.quiet {
-            // Not even what -i asks for, as in rsync.
-        } else if self.itemize > 0 {
-            let passed_over = !self.options.selects(&entry.kind);
-            if changed || (!passed_over && (self.itemize > 1 || self.verbose > 1)) {
-                let letters = itemize::letters(entry, decision, self.sending, &self.options);
-                self.line(&format!("{letters} {}", itemize::name(entry, link_to)));
+        } else if !self.quiet {
+            // Quiet, not even what -i asks for is told, as in rsync.
+            self.show(&line, entry, decision);
+        }
+        if let Some(log) = &self.log {
+            log.entry(&line, &self.scene);
+        }
+    }
+
+    /// As in rsync that is told unless somebody does not want to hear it.
+    fn tell_passed_over(&self, entry: &Entry) {
+        let is_asked_for = entry.is_file() || self.scene.options.selects(&entry.kind);
+        if !is_asked_for && self.info.level(Topic::Nonreg) > 0 {
+            let name = names::printable(entry.relative());
+            self.warning(&format!("skipping non-regular file \"{name}\""), ExitCode::Ok);
+        }
+    }
+
+    fn show(&self, line: &Line<'_>, entry: &Entry, decision: Decision) {
+        let names = self.info.level(Topic::Name);
+        let format = self.format.as_ref().or((names > 0).then_some(&self.named));
+        let lettered = self.format.as_ref().is_some_and(|format| format.has(b"i"));
+        if let Some(format) = format.filter(|format| line.is_told_by(format)) {
+            return self.line(&format.line(line, &self.scene));
+        }
+        if decision.action != Action::Skip {
+            return;
+        }
+        let options = &self.scene.options;
+        if !options.selects(&entry.kind) && !entry.is_file() {
+            // Told already, as what it is.
+        } else if let Some(format) = self.format.as_ref().filter(|_| lettered && (self.all || names > 1)) {
+            if options.selects(&entry.kind) {
+                self.line(&format.line(line, &self.scene));
             }
-        } else if self.verbose > 0 && changed && worth_naming(entry, decision) {
-            self.line(&itemize::name(entry, link_to));
+        } else if names > 1 && !entry.is_dir() {
+            let mut text = Vec::new();
+            names::push(&mut text, entry.relative(), self.scene.eight_bit);
+            // The decision does not say for which of its reasons an entry is passed over.
+            let may_differ =
+                options.existing || options.ignore_existing || options.update || !options.selects(&entry.kind);
+            text.extend_from_slice(if may_differ { b" is left alone" } else { b" is uptodate" });
+            self.line(&text);
         }
     }
 
@@ -134,21 +217,34 @@ impl Reporter {
 
     fn deleted(&self, path: &Path, is_dir: bool) {
         lock(&self.seen).deleted += 1;
-        let name = itemize::path(path, is_dir);
+        let line = Line::Deleted { path, is_dir };
         if self.json {
             let mut fields = path_json(path);
             fields["dir"] = is_dir.into();
             self.json_line("deleted", fields);
-        } else if self.quiet {
-            // As above.
-        } else if self.itemize > 0 {
-            self.line(&format!("*deleting   {name}"));
-        } else if self.verbose > 0 {
-            self.line(&format!("deleting {name}"));
+        } else if !self.quiet {
+            match &self.format {
+                Some(format) if format.has(b"io") => self.line(&format.line(&line, &self.scene)),
+                format if format.is_some() || self.info.level(Topic::Del) > 0 => {
+                    let mut text = b"deleting ".to_vec();
+                    names::push(&mut text, path, self.scene.eight_bit);
+                    text.extend_from_slice(if is_dir { b"/" } else { b"" });
+                    self.line(&text);
+                }
+                _ => {}
+            }
+        }
+        if let Some(log) = &self.log {
+            log.entry(&line, &self.scene);
         }
     }
 
     fn warning(&self, text: &str, code: ExitCode) {
+        if let Some(log) = &self.log {
+            log.line(text.as_bytes());
+            // What became of the log is told at the end.
+            let _ = log.flush();
+        }
         if code == ExitCode::Ok && self.quiet {
             return;
         }
@@ -158,26 +254,45 @@ impl Reporter {
         self.complain(text);
     }
 
+    fn remark(&self, about: About, level: u8, text: &str) {
+        let told = match about {
+            About::Course => self.tells(Topic::Misc, level),
+            About::Backup => self.tells(Topic::Backup, 1),
+            About::Removal => self.tells(Topic::Remove, 1),
+        };
+        if told {
+            self.complain(text);
+        }
+    }
+
     /// Prints what a finished sync came to.
     ///
     /// # Errors
-    /// When standard output could not be written, for another reason than that nobody reads it.
+    /// When standard output or the log could not be written, for another reason than that nobody reads it.
     pub fn finish(&self, config: &Config, summary: &Summary) -> Result<()> {
+        let human = config.output.human;
         if self.json {
             self.json_line("summary", summary.json());
-        } else if !self.quiet {
-            if config.output.stats {
-                summary.rsync_lines(config.output.human).iter().for_each(|line| self.line(line));
+        } else {
+            if self.tells(Topic::Stats, 2) {
+                summary.rsync_lines(human).iter().for_each(|line| self.line(line.as_bytes()));
             }
-            if config.output.stats || self.verbose > 0 {
-                summary.closing_lines(config.output.human).iter().for_each(|line| self.line(line));
+            if self.tells(Topic::Stats, 1) {
+                summary.closing_lines(human).iter().for_each(|line| self.line(line.as_bytes()));
             }
         }
+        let logged = self.log.as_ref().map_or(Ok(()), |log| {
+            if self.info.level(Topic::Stats) > 1 {
+                summary.rsync_lines(human).iter().skip(1).for_each(|line| log.line(line.as_bytes()));
+            }
+            log.line(summary.log_line().as_bytes());
+            log.flush()
+        });
         match self.flush() {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(Error::io("write to", Path::new("standard output"), error))
             }
-            _ => Ok(()),
+            _ => logged,
         }
     }
 
@@ -194,13 +309,22 @@ impl Reporter {
         self.complain(&error.to_string());
         // There is a worse error to end with.
         let _ = self.flush();
+        if let Some(log) = &self.log {
+            log.line(error.to_string().as_bytes());
+            let _ = log.flush();
+        }
     }
 
     fn flush(&self) -> io::Result<()> {
         let mut out = lock(&self.out);
         match out.closed.take() {
             Some(error) => Err(error),
-            None => out.stdout.flush(),
+            None => {
+                if std::mem::take(&mut out.unended) {
+                    out.stdout.write_all(b"\n")?;
+                }
+                out.stdout.flush()
+            }
         }
     }
 }
@@ -211,18 +335,9 @@ impl Events for Reporter {
             Event::Item { entry, decision, link_to } => self.item(entry, *decision, *link_to),
             Event::Deleted { path, is_dir } => self.deleted(path, *is_dir),
             Event::Warning { text, code } => self.warning(text, *code),
-            Event::Detail { level, text } => {
-                if self.verbose >= *level && !self.quiet {
-                    self.complain(text);
-                }
-            }
+            Event::Detail { about, level, text } => self.remark(*about, *level, text),
         }
     }
-}
-
-/// `-v` names what is transferred, and directories only where they are new, as rsync does.
-fn worth_naming(entry: &Entry, decision: Decision) -> bool {
-    decision.action != Action::Attributes || entry.is_dir()
 }
 
 fn item_json(entry: &Entry, decision: Decision, link_to: Option<&Path>) -> Value {

@@ -105,7 +105,7 @@ impl Summary {
     }
 
     /// The lines of `--stats`, rsync's in rsync's order.
-    pub fn rsync_lines(&self, human: bool) -> Vec<String> {
+    pub fn rsync_lines(&self, human: u8) -> Vec<String> {
         let seen = &self.seen;
         let count = |number| grouped(number, human);
         let kinds = |of: fn(&Tally) -> u64| {
@@ -146,8 +146,14 @@ impl Summary {
         theirs.max(self.outcome.ours.stages_us[0]) as f64 / 1e6
     }
 
+    /// What the last line of a log says.
+    pub fn log_line(&self) -> String {
+        let (sent, received) = self.outcome.wire;
+        format!("sent {sent} bytes  received {received} bytes  total size {}", self.receiver().total)
+    }
+
     /// The last two lines of `-v` and `--stats`.
-    pub fn closing_lines(&self, human: bool) -> Vec<String> {
+    pub fn closing_lines(&self, human: u8) -> Vec<String> {
         let (sent, received) = self.outcome.wire;
         let total = self.receiver().total;
         let wire = sent + received;
@@ -160,9 +166,13 @@ impl Summary {
                 "sent {} bytes  received {} bytes  {} bytes/sec",
                 grouped(sent, human),
                 grouped(received, human),
-                grouped(rate as u64, human)
+                grouped_places(rate, human)
             ),
-            format!("total size is {}  speedup is {speedup:.2}{dry}", grouped(total, human)),
+            format!(
+                "total size is {}  speedup is {}{dry}",
+                grouped(total, human),
+                grouped_places(speedup, human.min(1))
+            ),
         ]
     }
 }
@@ -213,19 +223,45 @@ fn bytes_json(counters: &Counters) -> Value {
     json!({ "literal": counters.literal, "matched": counters.matched, "total": counters.total })
 }
 
-/// A number for people: `1,234,567`, or `1.23M` with `-h`, both as rsync prints them.
-fn grouped(number: u64, human: bool) -> String {
-    if human && number >= 1000 {
-        let units = ["K", "M", "G", "T", "P", "E"];
-        let mut value = number as f64 / 1000.0;
-        let mut unit = 0;
-        while value >= 1000.0 && unit + 1 < units.len() {
-            value /= 1000.0;
-            unit += 1;
-        }
-        return format!("{value:.2}{}", units[unit]);
+/// A number for people, as rsync's levels of `-h` print it: 0 `1234567`, 1 `1,234,567`, 2 `1.23M`, 3 the same of 1024.
+pub fn grouped(number: u64, human: u8) -> String {
+    match human {
+        0 => number.to_string(),
+        _ => in_units(number as f64, human).unwrap_or_else(|| with_commas(&number.to_string())),
     }
-    let digits = number.to_string();
+}
+
+/// The same of a number with two places.
+fn grouped_places(number: f64, human: u8) -> String {
+    let places = format!("{number:.2}");
+    match human {
+        0 => places,
+        _ => in_units(number, human).unwrap_or_else(|| {
+            let (whole, fraction) = places.split_once('.').unwrap_or((&places, "00"));
+            format!("{}.{fraction}", with_commas(whole))
+        }),
+    }
+}
+
+/// In units with a letter, where the level asks for them and the number is large enough.
+fn in_units(number: f64, human: u8) -> Option<String> {
+    let base = match human {
+        0 | 1 => return None,
+        2 => 1000.0,
+        _ => 1024.0,
+    };
+    let mut value = number / base;
+    let mut units = ["K", "M", "G", "T", "P"].into_iter();
+    let mut unit = units.next().filter(|_| number >= base)?;
+    while value >= base
+        && let Some(larger) = units.next()
+    {
+        (value, unit) = (value / base, larger);
+    }
+    Some(format!("{value:.2}{unit}"))
+}
+
+fn with_commas(digits: &str) -> String {
     let head = digits.len() % 3;
     let mut groups: Vec<&str> = Vec::new();
     if head > 0 {
@@ -249,9 +285,14 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_as_rsync_groups_them() {
-        let shown: Vec<String> = [0, 12, 999, 1000, 1_234_567].iter().map(|n| grouped(*n, false)).collect();
-        assert_eq!(shown, ["0", "12", "999", "1,000", "1,234,567"]);
-        let human: Vec<String> = [999, 1000, 1_234_567, 5_000_000_000].iter().map(|n| grouped(*n, true)).collect();
-        assert_eq!(human, ["999", "1.00K", "1.23M", "5.00G"]);
+        let shown = |number, human| grouped(number, human);
+        assert_eq!([0, 12, 999, 1000, 1_234_567].map(|n| shown(n, 1)), ["0", "12", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 1000, 1_234_567].map(|n| shown(n, 0)), ["0", "1000", "1234567"]);
+        let large = [999, 1000, 1_234_567, 5_000_000_000];
+        assert_eq!(large.map(|n| shown(n, 2)), ["999", "1.00K", "1.23M", "5.00G"]);
+        assert_eq!(large.map(|n| shown(n, 3)), ["999", "1,000", "1.18M", "4.66G"]);
+        let places = |number, human| grouped_places(number, human);
+        assert_eq!([0, 1, 2].map(|human| places(1234.5, human)), ["1234.50", "1,234.50", "1.23K"]);
+        assert_eq!(places(0.014, 1), "0.01");
     }
 }

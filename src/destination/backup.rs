@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use super::Destination;
 use super::attributes::{SETGID, WORKING_DIR_MODE};
 use crate::error::{Error, Result};
+use crate::events::About;
 use crate::options::Options;
 use crate::tree::aside::{Spot, Way, set_aside};
 use crate::tree::dir::Tree;
@@ -78,7 +79,7 @@ impl Destination {
             }
         };
         if let Some(to) = kept {
-            self.monitor.detail(2, &format!("backed up {} to {}", place.display(), to.display()));
+            self.monitor.remark(About::Backup, &format!("backed up {} to {}", place.display(), to.display()));
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use super::{Rules, absolute, digest, mention_skipped, report_unlisted, scan_options, split};
+use super::{Rules, absolute, digest, report_unlisted, scan_options, split};
 use crate::events::Monitor;
 use crate::filter::{Filter, Side, Verdict};
 use crate::options::{DeleteTime, Options};
@@ -229,7 +229,6 @@ impl Work {
 
     fn look_at(&self, tree: &Tree, visited: &mut Visited) {
         let Visited::Dir { entries, .. } = visited else { return };
-        entries.iter().for_each(|entry| mention_skipped(entry, &self.options, &self.monitor));
         if self.options.checksum {
             entries.iter_mut().filter(|entry| entry.is_file()).for_each(|entry| self.digest(tree, entry));
         }

@@ -164,7 +164,6 @@ impl Source {
             start.contents_listed = false;
         }
         self.complete &= complete;
-        found.iter().for_each(|entry| mention_skipped(entry, options, monitor));
         // Of one source, the common case, the list is not copied.
         if self.entries.is_empty() {
             self.entries = found
@@ -301,13 +300,6 @@ fn split(path: &Path) -> (PathBuf, PathBuf) {
 /// The path that rules with the `/` modifier match against; one that cannot be resolved is taken as it is.
 pub fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
-}
-
-/// Says, as rsync says it, that an entry of a kind that the options leave out is passed over. It stays in the list.
-fn mention_skipped(entry: &Entry, options: &Options, monitor: &Monitor) {
-    if !entry.is_file() && !options.selects(&entry.kind) {
-        monitor.warn(ExitCode::Ok, &format!("skipping non-regular file {}", entry.relative().display()));
-    }
 }
 
 /// Reports that an entry's contents cannot be read after all, and says as what: vanished, or an error.

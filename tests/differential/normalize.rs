@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sy::cli::itemize::printable;
+use sy::cli::names::printable;
 
 use super::generate::Case;
 use crate::harness::Snapshot;
