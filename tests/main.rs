@@ -10,6 +10,7 @@ mod delete;
 mod differential;
 mod failures;
 mod filter;
+mod fuzz;
 mod hostile;
 mod interop;
 mod merge_files;
