@@ -1,6 +1,6 @@
 //! What is printed, and for whom: people, programs that read lines, programs that read JSON.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::harness::process::{Finished, Program};
 use crate::harness::tree::name;
-use crate::harness::{SY, Sandbox, Tree, Way, noise, sync_test};
+use crate::harness::{STAND_IN, SY, Sandbox, Tree, Way, noise, rsync, sync_test};
 
 fn some_tree() -> Tree {
     let tree = Tree::new().file("edited", noise(1, 20_000)).file("same", "1").file(name(b"odd\n\xff\x1bname"), "2");
@@ -187,6 +187,34 @@ sync_test!(an_entry_has_the_line_that_was_asked_for, |sandbox| {
     let lines = sandbox.sync(&["-aH", "--delete", "-8", "--out-format=<%8l>%n"]).ok().lines();
     for line in ["deleting extra", "<       1>new\u{e9}\tname"] {
         assert!(lines.contains(&line.into()), "{line}: {lines:#?}");
+    }
+});
+
+sync_test!(a_format_makes_rsyncs_lines_of_what_rsync_does, |sandbox| {
+    let more =
+        some_tree().file(name(br"back\#123slash \n"), "5").file(name(b"tab\tand \xc3\xa9"), "6").file("older", "7");
+    sandbox.write_source(&more.file("suid", "8").mode(0o4711).file("dir/sub/deep", "9"));
+    for tool in ["sy", "rsync"] {
+        older().file("older", "longer").mtime(9, 0).write(&sandbox.path(tool));
+    }
+    let format = "--out-format=%i|%n|%f|%L|%o|%M|%B|%U|%G|%-6o|%8o|%%";
+    let run = |tool: &str, eight_bit: &str| {
+        let program = if tool == "sy" { Program::sy(&[]) } else { Program::new(rsync()).env("LC_ALL", "C.UTF-8") };
+        let program =
+            program.args(["-aHn", "--delete", format, eight_bit, "-e", STAND_IN]).current_dir(sandbox.path(""));
+        let program = if tool == "sy" { program.args(["--sy-path", SY]) } else { program };
+        let at = |remote: bool, path: &str| {
+            if remote { format!("host:{}", sandbox.path(path).display()) } else { path.into() }
+        };
+        let (pulls, pushes) = (sandbox.way == Way::Pull, sandbox.way == Way::Push);
+        let finished = program.arg(at(pulls, "source/")).arg(at(pushes, tool)).run().ok();
+        let lines = finished.stdout.split(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned());
+        // rsync names the root by the path and a dot, and knows the mode of what it deletes where it pulls.
+        let lines = lines.filter(|line| !line.contains("|./|") && !line.starts_with("created directory"));
+        lines.map(|line| if line.starts_with("*del") { line[..20].to_owned() } else { line }).collect::<BTreeSet<_>>()
+    };
+    for eight_bit in ["--no-8-bit-output", "-8"] {
+        assert_eq!(run("sy", eight_bit), run("rsync", eight_bit));
     }
 });
 

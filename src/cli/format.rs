@@ -107,7 +107,7 @@ impl Format {
     }
 }
 
-/// Fills what begins at `begin` up with blanks, to so many bytes, as rsync does.
+/// Fills what begins at `begin` up with blanks, to so many bytes as they are shown (rsync counts a name before it escapes it).
 fn pad(out: &mut Vec<u8>, begin: usize, left: bool, width: usize) {
     let blanks = width.saturating_sub(out.len() - begin);
     out.resize(out.len() + blanks, b' ');
