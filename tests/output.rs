@@ -296,7 +296,7 @@ fn the_words_of_info_are_told_to_who_asks_and_unknown_ones_refused() {
 
 sync_test!(numbers_are_as_readable_as_asked_for, |sandbox| {
     sandbox.write_source(&some_tree());
-    for (option, size) in [("--stats", "20,005"), ("--no-h", "20005"), ("-h", "20.00K"), ("-hh", "19.54K")] {
+    for (option, size) in [("--stats", "20,009"), ("--no-h", "20009"), ("-h", "20.01K"), ("-hh", "19.54K")] {
         let lines = sandbox.sync(&["-an", "--stats", option]).ok().lines();
         let line = format!("Total file size: {size} bytes");
         assert!(lines.contains(&line), "{option}: {lines:#?}");
@@ -334,12 +334,43 @@ sync_test!(stats_are_rsyncs_lines_with_the_right_numbers, |sandbox| {
         "Number of created files: 6 (reg: 3, dir: 1, link: 1, special: 1)",
         "Number of deleted files: 3",
         "Number of regular files transferred: 4",
-        "Total file size: 20,005 bytes",
+        "Total file size: 20,009 bytes",
     ] {
         assert!(lines.contains(&line.into()), "{line}: {lines:#?}");
     }
     for start in ["Literal data: ", "Matched data: ", "Total bytes sent: ", "Total bytes received: ", "sent "] {
         assert!(lines.iter().any(|line| line.starts_with(start)), "{start}: {lines:#?}");
+    }
+});
+
+sync_test!(counts_are_those_of_rsync, |sandbox| {
+    sandbox.write_source(&some_tree().symlink("dir/dangling", "nowhere at all"));
+    for tool in ["sy", "rsync"] {
+        older().write(&sandbox.path(tool));
+    }
+    let run = |options: &[&str], tool: &str| {
+        let program = if tool == "sy" { Program::sy(&["--sy-path", SY]) } else { Program::new(rsync()) };
+        let at = |remote: bool, path: &str| {
+            if remote { format!("host:{}", sandbox.path(path).display()) } else { path.into() }
+        };
+        let program = program.args(options).args(["--delete", "--stats", "-e", STAND_IN]).current_dir(sandbox.path(""));
+        let program = program.arg(at(sandbox.way == Way::Pull, "source/")).arg(at(sandbox.way == Way::Push, tool));
+        // sy does not say of what types the deleted were.
+        let known = |line: String| match line.starts_with("Number of deleted") {
+            true => line.split(" (").next().expect("a count").to_owned(),
+            false => line,
+        };
+        program.run().ok().lines().into_iter().map(known).collect::<Vec<_>>()
+    };
+    for options in [&["-aHn"][..], &["-a"], &["-aH"], &["-rt", "--info=nonreg0"]] {
+        let (ours, theirs) = (run(options, "sy"), run(options, "rsync"));
+        assert_eq!(ours[..7], theirs[..7], "{options:?}");
+        let label = |line: &String| line.chars().take_while(|c| !c.is_ascii_digit()).collect::<String>();
+        assert_eq!(
+            ours.iter().map(label).collect::<Vec<_>>(),
+            theirs.iter().map(label).collect::<Vec<_>>(),
+            "{options:?}"
+        );
     }
 });
 

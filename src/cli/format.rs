@@ -213,10 +213,7 @@ impl Line<'_> {
     }
 
     fn size(&self) -> u64 {
-        match self.entry().map(|entry| &entry.kind) {
-            Some(Kind::Symlink { target }) => target.as_os_str().len() as u64,
-            kind => kind.map_or(0, Kind::size),
-        }
+        self.entry().map_or(0, |entry| entry.kind.length())
     }
 
     fn operation(&self, scene: &Scene) -> &'static [u8] {

@@ -200,6 +200,7 @@ impl Reporter {
 
     fn tally(&self, entry: &Entry, decision: Decision) {
         let mut seen = lock(&self.seen);
+        seen.size = seen.size.saturating_add(entry.kind.length());
         if decision.action.needs_data() {
             seen.transferred += 1;
             seen.transferred_bytes += entry.kind.size();

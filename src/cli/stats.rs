@@ -38,6 +38,8 @@ pub struct Seen {
     pub transferred: u64,
     /// Their size in bytes.
     pub transferred_bytes: u64,
+    /// Bytes of all files listed and of the targets of links, which is what rsync calls the size of a tree.
+    pub size: u64,
     /// Deletions.
     pub deleted: u64,
 }
@@ -129,7 +131,7 @@ impl Summary {
             format!("Number of created files: {}", kinds(|tally| tally.created)),
             format!("Number of deleted files: {}", count(seen.deleted)),
             format!("Number of regular files transferred: {}", count(seen.transferred)),
-            format!("Total file size: {} bytes", count(receiver.total)),
+            format!("Total file size: {} bytes", count(seen.size)),
             format!("Total transferred file size: {} bytes", count(seen.transferred_bytes)),
             format!("Literal data: {} bytes", count(receiver.literal)),
             format!("Matched data: {} bytes", count(receiver.matched)),
@@ -149,13 +151,13 @@ impl Summary {
     /// What the last line of a log says.
     pub fn log_line(&self) -> String {
         let (sent, received) = self.outcome.wire;
-        format!("sent {sent} bytes  received {received} bytes  total size {}", self.receiver().total)
+        format!("sent {sent} bytes  received {received} bytes  total size {}", self.seen.size)
     }
 
     /// The last two lines of `-v` and `--stats`.
     pub fn closing_lines(&self, human: u8) -> Vec<String> {
         let (sent, received) = self.outcome.wire;
-        let total = self.receiver().total;
+        let total = self.seen.size;
         let wire = sent + received;
         let rate = wire as f64 / self.elapsed.as_secs_f64().max(0.001);
         let speedup = total as f64 / wire.max(1) as f64;

@@ -77,6 +77,14 @@ impl Kind {
             _ => 0,
         }
     }
+
+    /// What rsync shows as the length: the size of a regular file, that of a symbolic link's target, 0 for anything else.
+    pub fn length(&self) -> u64 {
+        match self {
+            Kind::Symlink { target } => target.as_os_str().len() as u64,
+            other => other.size(),
+        }
+    }
 }
 
 /// A symbolic link's target. Thin, since the size of every [`Kind`] is that of the largest, and few entries are links.
