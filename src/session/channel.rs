@@ -488,6 +488,7 @@ pub fn warning(code: ExitCode, text: &str) -> Message {
 mod tests {
     use super::super::round_trip::RoundTrip;
     use super::*;
+    use crate::protocol::message::FileData;
     use crate::protocol::payload::Payload;
     use crate::transport::memory;
 
@@ -525,5 +526,34 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(theirs.get(), None, "it has not asked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_is_held_back_is_not_taken_for_one_that_is_silent() {
+        let patience = Duration::from_secs(3);
+        let open = |link, role, bwlimit| {
+            let settings = Settings {
+                role,
+                timeout: Some(patience),
+                compress: false,
+                bwlimit,
+                root: PathBuf::new(),
+                buffers: Buffers::default(),
+                distance: Distance { clock: Clock::start(), known: RoundTrip::new(None), asks: false },
+                greeting: None,
+                session_id: None,
+                first_word: None,
+            };
+            open(link, settings, Arc::new(Monitor::deaf()), Arc::default())
+        };
+        let (near, far) = memory::pair(1 << 20);
+        let (_answers, outbox, _sending) = open(near, Role::Sender, Some(1024));
+        let (mut inbox, _outbox, _receiving) = open(far, Role::Receiver, None);
+        let begun = tokio::time::Instant::now();
+        let data = Payload::from(vec![7; 60 << 10]);
+        outbox.send_last(Message::FileData(FileData { index: 0, offset: 0, digest: None, data }));
+        inbox.stirs().await;
+        assert!(matches!(inbox.try_recv(), Ok(Some(Message::FileData(_)))));
+        assert!(begun.elapsed() > 10 * patience);
     }
 }
