@@ -39,30 +39,16 @@ fn parse(text: &str) -> Option<Said> {
     };
     let mut said = Said::default();
     let mut parts = days.rsplit('-').filter(|_| !days.is_empty());
-    said.day = parts.next().map(|part| number(part, 1, 31)).transpose_some()?;
-    said.month = parts.next().map(|part| number(part, 1, 12)).transpose_some()?;
-    said.year = parts.next().map(year).transpose_some()?;
-    if let Some((hour, minute)) = time.map(|time| time.split_once(':')).transpose_some()? {
+    said.day = parts.next().map(|part| number(part, 1, 31).ok_or(())).transpose().ok()?;
+    said.month = parts.next().map(|part| number(part, 1, 12).ok_or(())).transpose().ok()?;
+    said.year = parts.next().map(|part| year(part).ok_or(())).transpose().ok()?;
+    if let Some(time) = time {
+        let (hour, minute) = time.split_once(':')?;
         said.minute = Some(number(minute, 0, 59)?);
         let any = hour.is_empty() && days.is_empty() && !text.starts_with('T');
         said.hour = if any { None } else { Some(number(hour, 0, 23)?) };
     }
     (parts.next().is_none() && said != Said::default()).then_some(said)
-}
-
-/// For what is not there, or is there and has to make sense.
-trait TransposeSome<T> {
-    fn transpose_some(self) -> Option<Option<T>>;
-}
-
-impl<T> TransposeSome<T> for Option<Option<T>> {
-    fn transpose_some(self) -> Option<Option<T>> {
-        match self {
-            Some(None) => None,
-            Some(some) => Some(some),
-            None => Some(None),
-        }
-    }
 }
 
 fn number(text: &str, least: i8, most: i8) -> Option<i8> {
