@@ -165,10 +165,12 @@ fn a_sender_waits_for_answers_within_a_directory_too() {
     let sandbox = Sandbox::in_memory(Way::Push);
     (0..MOST + 5000).for_each(|number| drop(fs::File::create(sandbox.path(format!("source/{number}")))));
     // A third of it without a word is what an end bears.
-    let options = Options { timeout: Some(std::time::Duration::from_secs(6)), ..archive() };
+    let options = Options { timeout: Some(std::time::Duration::from_secs(12)), ..archive() };
     let mut server = Server::start_for(u64::MAX, Role::Sender, &sandbox.path("source/"), &options);
     let (mut listed, mut acks) = (0, Vec::new());
     loop {
+        // However long it takes to list, it must not think that nobody is there.
+        server.wire.send(&Message::Keepalive { timestamp: 0, echo: None });
         match server.wire.recv_any() {
             Message::FileListChunk(chunk) => {
                 let contents = chunk.open(Path::new("/"), Path::new(".")).expect("sy sends what sy can read");

@@ -311,7 +311,7 @@ sync_test!(a_limit_to_the_rate_changes_nothing_else, |sandbox| {
     let sent: Vec<&String> = lines.iter().filter(|line| line.starts_with("Total bytes sent: ")).collect();
     assert_ne!(sent, ["Total bytes sent: 0"], "a limited sync of one machine has a link too");
     fs::write(sandbox.source().join("edited"), noise(9, 300_000)).unwrap();
-    sandbox.sync(&["-aHz", "--bwlimit=1g", "--timeout=9"]).ok();
+    sandbox.sync(&["-aHz", "--bwlimit=1g", "--timeout=60"]).ok();
     sandbox.assert_synced();
     sandbox.sync(&["-aH", "--bwlimit=100b"]).code(1).says("512");
 });
