@@ -12,7 +12,7 @@ use crate::wan::Wan;
 /// With no argument it measures every scenario on this host and over SSH to a private sshd that it starts on a free
 /// loopback port, and records the run under results/runs/.
 ///
-/// Exit status: 0 every cell was verified, 1 some cell has an error, 2 wrong usage, 3 the lab could not go on,
+/// Exit status: 0 every cell was verified (of `gate`: nothing got worse), 1 some cell has an error (something did), 2 wrong usage, 3 the lab could not go on,
 /// 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "bench-harness", version, args_conflicts_with_subcommands = true)]
@@ -42,6 +42,13 @@ pub enum Command {
     },
     /// Compare two recorded runs: sy's ratio to rsync in each, and its counters
     Compare {
+        /// The earlier run's directory
+        a: PathBuf,
+        /// The later run's directory
+        b: PathBuf,
+    },
+    /// Judge a run against an earlier one: name what got worse, and fail if anything did
+    Gate {
         /// The earlier run's directory
         a: PathBuf,
         /// The later run's directory

@@ -159,6 +159,12 @@ fn row<'a>(cell: &'a Cell<'a>, contender: &SubjectInfo, environment: &Environmen
     Row { cell, contender: contender.name.clone(), ratio, control, engine, verdict }
 }
 
+/// The rows that two runs both have: the same contender in the same cell.
+pub fn shared<'r, 'a>(ours: &'r [Row<'a>], theirs: &'r [Row<'a>]) -> Vec<(&'r Row<'a>, &'r Row<'a>)> {
+    let same = |one: &Row, other: &Row| one.cell.key == other.cell.key && one.contender == other.contender;
+    ours.iter().filter_map(|one| Some((one, theirs.iter().find(|other| same(one, other))?))).collect()
+}
+
 /// The values of the rounds that both have.
 pub fn pairs(ours: &[(u32, f64)], theirs: &[(u32, f64)]) -> Vec<(f64, f64)> {
     let other = |round: u32| theirs.iter().find(|(r, _)| *r == round).map(|(_, wall)| *wall);

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Some(Command::Report { dir }) => cmd::report::run(dir),
         Some(Command::Plot { dir }) => cmd::report::plots(dir),
         Some(Command::Compare { a, b }) => cmd::compare::run(a, b),
+        Some(Command::Gate { a, b }) => cmd::gate::run(a, b),
         Some(Command::List) => cmd::list::run(),
         Some(Command::Env) => cmd::env::run(),
     };

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::group::{self, Cell, Row};
+use crate::group::{self, Cell};
 use crate::record::sample::Sample;
 use crate::record::store::{self, Recorded};
 use crate::report::format::{NONE, direction, operation, ratio, table};
 use crate::stats::Ratio;
 
-/// Prints the comparison; always true, since nothing is judged here that a gate would refuse.
+/// Prints the comparison; always true, since it judges nothing: that is what `gate` is for.
 ///
 /// # Errors
 /// When a run cannot be read.
@@ -39,9 +39,7 @@ pub fn render(a: &Recorded, b: &Recorded) -> String {
         "round trips",
     ];
     let mut lines = Vec::new();
-    for before in &rows_a {
-        let same = |r: &&Row| r.cell.key == before.cell.key && r.contender == before.contender;
-        let Some(after) = rows_b.iter().find(same) else { continue };
+    for (before, after) in group::shared(&rows_a, &rows_b) {
         let key = &before.cell.key;
         let counter = |figure: fn(&Sample) -> Option<u64>| counters(before.cell, after.cell, &before.contender, figure);
         let mut line = vec![key.transport.clone(), key.scenario.clone(), operation(key.operation).into()];

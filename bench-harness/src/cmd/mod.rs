@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod env;
+pub mod gate;
 pub mod list;
 pub mod measure;
 pub mod report;
