@@ -15,7 +15,7 @@ use super::log::Wanted;
 use super::when;
 use crate::daemon;
 use crate::error::{Error, Result};
-use crate::filter::{self, Action, Filter};
+use crate::filter::{self, Action, Filter, FilterError};
 use crate::location::Location;
 use crate::options::{DeleteTime, Options};
 use crate::transport::ssh::{self, Remote};
@@ -284,7 +284,7 @@ fn filters(matches: &ArgMatches) -> Result<Vec<Vec<u8>>> {
     if (Flags { matches }).given("cvs_exclude") {
         rules.extend([b":C".to_vec(), b"-C".to_vec()]);
     }
-    let rules = filter::expand(&rules).map_err(usage)?;
+    let rules = filter::expand(&rules).map_err(of_rules)?;
     Filter::parse(&rules).map_err(usage)?;
     Ok(rules)
 }
@@ -298,10 +298,18 @@ fn rules_of(id: &str, before: usize, value: &OsStr) -> Result<Vec<Vec<u8>>> {
         "filter_files" => FILTER_FILES.get(before).map(|rule| rule.to_vec()).into_iter().collect(),
         "exclude" => vec![filter::from_exclude(value.as_bytes())],
         "include" => vec![filter::from_include(value.as_bytes())],
-        "exclude_from" => filter::from_file(value.as_ref(), Action::Exclude).map_err(usage)?,
-        "include_from" => filter::from_file(value.as_ref(), Action::Include).map_err(usage)?,
+        "exclude_from" => filter::from_file(value.as_ref(), Action::Exclude).map_err(of_rules)?,
+        "include_from" => filter::from_file(value.as_ref(), Action::Include).map_err(of_rules)?,
         _ => vec![value.as_bytes().to_vec()],
     })
+}
+
+/// Rules that cannot be understood are an offence of the command line, a file of them that cannot be read is none.
+fn of_rules(error: FilterError) -> Error {
+    match error {
+        FilterError::Read { path, source } => Error::Io { action: "read filter rules from", path, source },
+        error => usage(error),
+    }
 }
 
 fn usage(error: impl std::fmt::Display) -> Error {
