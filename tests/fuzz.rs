@@ -44,7 +44,7 @@ fn messages() -> Vec<Vec<u8>> {
         paths: vec![b"dir/".to_vec()],
     };
     let messages = vec![
-        Message::SessionStart(start),
+        Message::SessionStart(Box::new(start)),
         Message::FileListAck(FileListAck { first: 0, last: true, decisions }),
         Message::FileData(FileData { index: 1, offset: 2, digest: Some([3; 16]), data: b"contents".to_vec().into() }),
         Message::DeltaData(DeltaData { index: 1, digest: None, ops: ops.into() }),

@@ -48,7 +48,7 @@ pub mod code {
 #[derive(Clone, Debug)]
 pub enum Message {
     /// Client: what this session is to do.
-    SessionStart(SessionStart),
+    SessionStart(Box<SessionStart>),
     /// Sender: entries of its tree.
     FileList(FileList),
     /// Receiver: what it wants of them.
@@ -429,7 +429,7 @@ impl Message {
         let RawFrame { code, payload } = frame;
         let mut reader = Reader::new(&payload);
         let message = match code {
-            code::SESSION_START => Message::SessionStart(session_start(&mut reader)?),
+            code::SESSION_START => Message::SessionStart(Box::new(session_start(&mut reader)?)),
             code::FILE_LIST => Message::FileList(file_list(&mut reader, root)?),
             code::FILE_LIST_ACK => Message::FileListAck(ack(&mut reader)?),
             code::FILE_LIST_CHUNK => {

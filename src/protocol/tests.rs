@@ -67,7 +67,7 @@ fn message() -> impl Strategy<Value = Message> {
     let status = prop_oneof![Just(Status::Done), Just(Status::Failed), Just(Status::Vanished), Just(Status::Redo)];
     prop_oneof![
         (any::<[u64; 3]>(), vec(vec(1u8.., 0..30), 1..2), vec(vec(any::<u8>(), 0..30), 0..4)).prop_map(
-            |([session_id, seed, echo], paths, filters)| Message::SessionStart(SessionStart {
+            |([session_id, seed, echo], paths, filters)| Message::SessionStart(Box::new(SessionStart {
                 session_id,
                 role: Role::Receiver,
                 seed,
@@ -79,7 +79,7 @@ fn message() -> impl Strategy<Value = Message> {
                     ..Options::default()
                 },
                 paths,
-            })
+            }))
         ),
         (any::<u32>(), any::<[bool; 2]>(), names(), names(), vec(entry(), 0..12)).prop_map(
             |(first, [last, incomplete], users, groups, entries)| Message::FileList(FileList {

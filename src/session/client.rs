@@ -180,7 +180,7 @@ fn outcome(
 }
 
 pub(super) async fn send_start(link: &mut Link, start: SessionStart, traffic: &Traffic) -> Result<()> {
-    let frame = Message::SessionStart(start).encode(&Default::default());
+    let frame = Message::SessionStart(Box::new(start)).encode(&Default::default());
     if frame.head.len() > MAX_FRAME {
         return Err(Error::Usage("the filter rules and paths are too long for one session".into()));
     }

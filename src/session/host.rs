@@ -108,7 +108,7 @@ pub(super) async fn read_start(link: &mut Link) -> Result<SessionStart> {
 /// What is wrong with it.
 pub fn start_in(frame: RawFrame) -> Result<SessionStart> {
     match Message::decode(frame, Path::new(""), &Buffers::default())? {
-        Message::SessionStart(start) => Ok(start),
+        Message::SessionStart(start) => Ok(*start),
         other => Err(Error::Stream(format!("message {:#04x} instead of SESSION_START", other.code()))),
     }
 }

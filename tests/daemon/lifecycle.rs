@@ -84,7 +84,7 @@ fn a_stop_waits_for_sessions_and_a_second_one_does_not() {
         let options = Options { recursive: true, ..Options::default() };
         let paths = vec![b"/nowhere".to_vec()];
         let start = SessionStart { session_id: 1, role: Role::Receiver, seed: 1, echo: 0, options, paths };
-        wired.wire.send(&Message::SessionStart(start));
+        wired.wire.send(&Message::SessionStart(Box::new(start)));
         wait_until("the session runs", || den.status().is_some_and(|status| number(&status["sessions"]) == 1));
         let mut stop = den.daemon(&["stop"]).start();
         wait_until("it stops", || den.status().is_some_and(|status| status["stopping"] == true));

@@ -122,14 +122,14 @@ impl Server {
     pub fn start_for(capabilities: u64, role: Role, path: &Path, options: &Options) -> Server {
         let mut server = Server::bare();
         server.wire.greet(capabilities);
-        server.wire.send(&Message::SessionStart(SessionStart {
+        server.wire.send(&Message::SessionStart(Box::new(SessionStart {
             session_id: 1,
             role,
             seed: SEED,
             echo: 0,
             options: options.clone(),
             paths: vec![std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()],
-        }));
+        })));
         server
     }
 
