@@ -71,6 +71,12 @@ pub struct Options {
     pub backup_dir: Option<PathBuf>,
     /// `--temp-dir`: write files there before they are put in place; relative to the destination.
     pub temp_dir: Option<PathBuf>,
+    /// `--compare-dest`: leave out what is just so in one of these directories; relative to the destination.
+    pub compare_dest: Vec<PathBuf>,
+    /// `--copy-dest`: copy it from there.
+    pub copy_dest: Vec<PathBuf>,
+    /// `--link-dest`: make it a hard link to that.
+    pub link_dest: Vec<PathBuf>,
     /// `--ignore-errors`: delete even if the source could not be read completely.
     pub ignore_errors: bool,
     /// `--force`: a directory that something else is to take the place of goes with its contents.

@@ -61,6 +61,9 @@ bitflags! {
         const GROUP = 64;
         /// Nothing differs any more, nor will: the source may let go of it (`--remove-source-files`). Never shown.
         const SETTLED = 128;
+        /// It is made of what another directory has (`--link-dest` and its kin), which is what the others compare it with.
+        /// Never shown.
+        const ELSEWHERE = 256;
     }
 }
 
@@ -87,7 +90,18 @@ impl Decision {
         self.changes.contains(Changes::SETTLED)
     }
 
-    fn new(action: Action, changes: Changes) -> Decision {
+    /// Whether the entry becomes a link to a name that is in the list before it.
+    pub fn follows_leader(self) -> bool {
+        self.action == Action::HardLink && !self.changes.contains(Changes::ELSEWHERE)
+    }
+
+    /// Whether the user is told of it without asking for what does not change: what is made exactly like something else
+    /// is no change.
+    pub fn is_change(self) -> bool {
+        self.action != Action::Skip && self.told().changes != Changes::ELSEWHERE
+    }
+
+    pub(crate) fn new(action: Action, changes: Changes) -> Decision {
         Decision { action, changes }
     }
 }
@@ -162,18 +176,32 @@ fn decide_file(
     if options.update && options.is_newer(&existing.mtime, &source.mtime) {
         return Decision::SKIP;
     }
-    let (new_size, old_size) = (source.kind.size(), existing.kind.size());
-    changes.set(Changes::SIZE, new_size != old_size);
-    let same = if new_size != old_size {
+    changes.set(Changes::SIZE, source.kind.size() != existing.kind.size());
+    match counts_as_same(source, existing, options, same_contents) {
+        true => settle(changes),
+        false => transfer(source, existing, options, changes),
+    }
+}
+
+/// Whether two regular files are taken to have the same contents; `same_contents` is asked as in [`decide`].
+pub fn counts_as_same(
+    source: &Entry,
+    existing: &Entry,
+    options: &Options,
+    same_contents: impl FnOnce() -> bool,
+) -> bool {
+    if source.kind.size() != existing.kind.size() {
         false
     } else if options.checksum {
         same_contents()
     } else {
         options.size_only || (!options.ignore_times && options.is_same_time(&source.mtime, &existing.mtime))
-    };
-    if same {
-        return settle(changes);
     }
+}
+
+/// That the contents of a regular file are sent, where there is `existing`, which has others and differs by `changes` besides.
+pub fn transfer(source: &Entry, existing: &Entry, options: &Options, mut changes: Changes) -> Decision {
+    let (new_size, old_size) = (source.kind.size(), existing.kind.size());
     changes.set(Changes::CONTENTS, options.checksum);
     // A transfer writes the time even where -t does not keep it; `-i` shows that as T.
     let moved = match options.modify_window {

@@ -2,6 +2,7 @@
 //! is left, and the session ends with status 12 and a word of why.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use sy::delta::Block;
@@ -80,6 +81,7 @@ fn await_decisions(server: &mut Server) -> Vec<Decision> {
         match server.wire.recv() {
             Some(Message::FileListAck(ack)) => return ack.decisions,
             Some(Message::DeleteBatch(_)) => {}
+            Some(Message::Error(report)) if report.code == ExitCode::Ok => {}
             other => panic!("{other:?} instead of decisions"),
         }
     }
@@ -377,6 +379,40 @@ fn a_receiver_writes_beside_no_planted_link_and_through_none() {
     Snapshot::of(&sandbox.path("outside")).assert_same(&outside);
     assert_eq!(fs::read(sandbox.path("destination/window")).unwrap(), b"new");
     assert!(sandbox.path("destination/door").symlink_metadata().unwrap().is_dir());
+}
+
+#[test]
+fn a_receiver_links_to_nothing_by_way_of_a_planted_link() {
+    let sandbox = sandbox();
+    let mut options = archive();
+    options.link_dest = vec!["planted".into(), "old/..".into(), "door".into()];
+    let mut server = Server::start(Role::Receiver, &sandbox.destination(), &options);
+    let outside = fs::metadata(sandbox.path("outside/file")).unwrap();
+    let mut file = file_entry("file", outside.size());
+    (file.mtime.secs, file.mtime.nanos) = (outside.mtime(), outside.mtime_nsec() as u32);
+    (file.mode, file.uid, file.gid) = (outside.mode() & 0o7777, outside.uid(), outside.gid());
+    let target = Path::new("../outside").into();
+    server.wire.send(&list(vec![entry(".", Kind::Dir), file, entry("planted", Kind::Symlink { target })]));
+    let actions: Vec<Action> = await_decisions(&mut server).iter().map(|decision| decision.action).collect();
+    assert_eq!(actions[1..], [Action::Whole, Action::Create]);
+    drop(server);
+    assert_eq!(fs::metadata(sandbox.path("outside/file")).unwrap().nlink(), 1);
+}
+
+#[test]
+fn a_receiver_refuses_other_directories_of_two_kinds_and_too_many() {
+    let dirs = |count: usize| vec![std::path::PathBuf::from("../outside"); count];
+    for (linked, copied) in [(1, 1), (21, 0)] {
+        let sandbox = sandbox();
+        let before = Snapshot::of(&sandbox.path(""));
+        let options = Options { link_dest: dirs(linked), copy_dest: dirs(copied), ..archive() };
+        let mut server = Server::start(Role::Receiver, &sandbox.destination(), &options);
+        server.wire.send(&list(vec![file_entry("file", 7)]));
+        while server.wire.recv().is_some() {}
+        let (status, complaint) = server.end();
+        assert_eq!(status, 1, "{complaint}");
+        Snapshot::of(&sandbox.path("")).assert_same(&before);
+    }
 }
 
 fn decisions(first: u32, last: bool, actions: &[Action]) -> Message {

@@ -8,6 +8,7 @@ mod chunks;
 mod daemon;
 mod delete;
 mod differential;
+mod elsewhere;
 mod every_option;
 mod failures;
 mod filter;

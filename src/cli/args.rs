@@ -227,6 +227,22 @@ pub struct Args {
     /// What is appended to the names of backups [default: ~, or nothing with --backup-dir]
     #[arg(long, value_name = "SUFFIX", help_heading = WRITING)]
     pub suffix: Option<OsString>,
+    /// Do not make what is just so in DIR; relative to the destination, and as often as wanted
+    ///
+    /// What has the same contents there but other attributes is copied from there, and of another file of the name only what
+    /// differs is sent. A file of the destination that is just so in DIR is removed. Only one of this option's kind can be chosen.
+    #[arg(long, value_name = "DIR", action = ArgAction::Append, help_heading = WRITING)]
+    pub compare_dest: Vec<PathBuf>,
+    /// Copy what is unchanged from DIR instead of sending it
+    ///
+    /// Otherwise as --compare-dest.
+    #[arg(long, value_name = "DIR", action = ArgAction::Append, help_heading = WRITING)]
+    pub copy_dest: Vec<PathBuf>,
+    /// Make what is unchanged a hard link to what DIR has: for snapshots that share their files
+    ///
+    /// Otherwise as --compare-dest. What cannot be linked, because DIR is on another file system, is copied.
+    #[arg(long, value_name = "DIR", action = ArgAction::Append, help_heading = WRITING)]
+    pub link_dest: Vec<PathBuf>,
     /// Copy whole files, without the delta algorithm (on one machine this is what is done anyway)
     #[arg(short = 'W', long, help_heading = WRITING)]
     pub whole_file: bool,

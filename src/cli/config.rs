@@ -172,6 +172,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     let implied = !parts.iter().any(|part| flags.given(part));
     let archived = |yes: &[&str], no: &[&str]| flags.archived(implied, yes, no);
     let (backup, delete) = (backup(args)?, delete_time(args, &flags)?);
+    check_other_dirs(args)?;
     let mut filters = filters(matches)?;
     if let Some(suffix) = backup.as_ref().filter(|_| delete.is_some() && args.backup_dir.is_none()) {
         filters.push(filter::from_protected_suffix(suffix));
@@ -210,6 +211,9 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         backup,
         backup_dir: args.backup_dir.clone(),
         temp_dir: args.temp_dir.clone().filter(|dir| !dir.as_os_str().is_empty()),
+        compare_dest: args.compare_dest.clone(),
+        copy_dest: args.copy_dest.clone(),
+        link_dest: args.link_dest.clone(),
         ignore_errors: flags.on(&["ignore_errors"], &["no_ignore_errors"]),
         force: flags.on(&["force"], &["no_force"]),
         prune_empty_dirs: flags.on(&["prune_empty_dirs"], &["no_prune_empty_dirs"]),
@@ -268,6 +272,15 @@ fn backup(args: &Args) -> Result<Option<Vec<u8>>> {
         return Err(Error::Usage("--suffix cannot be empty unless --backup-dir names another directory".into()));
     }
     Ok((args.backup || args.backup_dir.is_some()).then(|| suffix.to_vec()))
+}
+
+/// That directories to compare with are of one kind.
+fn check_other_dirs(args: &Args) -> Result<()> {
+    let kinds = [&args.compare_dest, &args.copy_dest, &args.link_dest];
+    if kinds.iter().filter(|dirs| !dirs.is_empty()).count() > 1 {
+        return Err(Error::Usage("only one of --compare-dest, --copy-dest and --link-dest can be".into()));
+    }
+    Ok(())
 }
 
 /// All filter rules in the order in which they were typed, whichever option brought them.
@@ -537,6 +550,7 @@ mod tests {
             "-a h:a b g:c d",
             "-a --filter=frobnicate a b",
             "-t --delete a b",
+            "-a --link-dest=x --copy-dest=y a b",
             "-t --delete-after a b",
         ] {
             assert!(matches!(config(line), Err(Error::Usage(_))), "{line}");

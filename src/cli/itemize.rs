@@ -24,7 +24,7 @@ pub fn letters(entry: &Entry, decision: Decision, sending: bool, options: &Optio
         Kind::CharDevice { .. } | Kind::BlockDevice { .. } => 'D',
         Kind::Fifo | Kind::Socket => 'S',
     });
-    let changes = decision.changes;
+    let changes = decision.changes - Changes::ELSEWHERE;
     if changes.contains(Changes::NEW) {
         line.push_str("+++++++++");
         return line;

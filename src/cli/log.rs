@@ -89,7 +89,7 @@ impl Line<'_> {
             Line::Item { decision, entry, .. } => match decision.action {
                 Action::Skip => false,
                 Action::Attributes => format.has(b"i") || entry.is_dir(),
-                _ => true,
+                _ => decision.is_change(),
             },
         }
     }

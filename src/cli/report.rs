@@ -177,7 +177,7 @@ impl Reporter {
         if let Some(format) = format.filter(|format| line.is_told_by(format)) {
             return self.line(&format.line(line, &self.scene));
         }
-        if decision.action != Action::Skip {
+        if decision.is_change() {
             return;
         }
         let options = &self.scene.options;

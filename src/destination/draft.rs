@@ -63,10 +63,24 @@ impl Destination {
         entry: &Entry,
         len: u64,
     ) -> io::Result<Option<io::Error>> {
+        let basis = if self.options.perms { None } else { self.lstat_elsewhere(place) };
+        self.complete_over(draft, tree, place, entry, len, basis)
+    }
+
+    /// The same for a file that, where it is new, is given the mode of `basis` if modes are not kept.
+    pub(super) fn complete_over(
+        &self,
+        draft: Draft,
+        tree: &Tree,
+        place: &Path,
+        entry: &Entry,
+        len: u64,
+        basis: Option<Entry>,
+    ) -> io::Result<Option<io::Error>> {
         if draft.is_fresh() {
             self.back_up(tree, place, Way::Link)?;
         }
-        draft.finish(tree, place, entry, len, &self.keep(entry))
+        draft.finish(tree, place, entry, len, &self.keep(entry), basis)
     }
 }
 
@@ -106,6 +120,7 @@ impl Draft {
         entry: &Entry,
         len: u64,
         keep: &Keep,
+        basis: Option<Entry>,
     ) -> io::Result<Option<io::Error>> {
         // Without -p the mode is that of what is replaced.
         let made = matches!(self.target, Target::InPlace(InPlace { made: true, .. }));
@@ -117,7 +132,7 @@ impl Draft {
             }
         }
         self.come_near(tree, place, len)?;
-        let lacking = metadata::finish_file(self.file(), entry, keep, replaced.as_ref()).err();
+        let lacking = metadata::finish_file(self.file(), entry, keep, replaced.or(basis).as_ref()).err();
         if let Target::Temporary(temporary) = self.target {
             temporary.commit()?;
         }

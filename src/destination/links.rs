@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Destination;
+use super::elsewhere::Likeness;
 use crate::plan::{self, Action, Changes, Decision};
 use crate::tree::aside::Way;
 use crate::tree::entry::Entry;
@@ -15,27 +16,50 @@ pub(super) struct Leader {
     place: PathBuf,
     /// Whether it stays the file that it is, so that names which are linked to it now need nothing.
     stays: bool,
+    /// Where it is linked from, if it is (`--link-dest`).
+    room: Option<usize>,
 }
 
 impl Destination {
     /// Makes an entry the one that later names of its file are linked to, if it is the first that is there, or will be.
-    pub(super) fn lead(&mut self, entry: &Entry, place: &Path, existing: Option<&Entry>, decision: Decision) {
+    pub(super) fn lead(
+        &mut self,
+        entry: &Entry,
+        place: &Path,
+        existing: Option<&Entry>,
+        decision: Decision,
+        likeness: Option<&Likeness>,
+    ) {
         let Some(group) = entry.link_group() else { return };
+        // What stood there has gone, for it is elsewhere.
+        if decision.action == Action::Skip && likeness.is_some() {
+            return;
+        }
         let same_type = existing.is_some_and(|existing| existing.kind.same_type(&entry.kind));
         // What is left alone whatever it is, is not what the other names of the source's file should be.
         let ignored = existing.is_some_and(|existing| self.ignores(entry, existing));
         if decision.action != Action::Skip || (same_type && !ignored) {
+            let is_made = decision.changes.contains(Changes::ELSEWHERE);
             let stays = match decision.action {
+                _ if is_made => !self.options.dry_run,
                 Action::Skip | Action::Attributes => true,
                 action => action.needs_data() && same_type && self.options.inplace,
             };
-            self.leaders.entry(group).or_insert_with(|| Leader { place: place.to_path_buf(), stays });
+            let room =
+                likeness.filter(|_| decision.action == Action::HardLink && is_made).map(|likeness| likeness.room);
+            self.leaders.entry(group).or_insert_with(|| Leader { place: place.to_path_buf(), stays, room });
         }
     }
 
     /// The decision on an entry that is another name of one before it; `None` for any other entry.
     pub(super) fn follow_leader(&self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Option<Decision> {
         let leader = self.leaders.get(&entry.link_group()?).filter(|_| self.options.selects(&entry.kind))?;
+        // The two are one file elsewhere too: a link to that is one to the leader.
+        if existing.is_none()
+            && leader.room.is_some_and(|room| self.are_one_elsewhere(entry, place, room, &leader.place))
+        {
+            return None;
+        }
         let linked = match (&self.tree, existing) {
             (Some(tree), Some(_)) if leader.stays => tree.same_file(&leader.place, place).unwrap_or(false),
             _ => false,

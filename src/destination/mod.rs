@@ -32,6 +32,7 @@ mod attributes;
 mod backup;
 pub mod delete;
 pub mod draft;
+mod elsewhere;
 pub mod extra;
 pub mod incoming;
 mod links;
@@ -42,6 +43,7 @@ mod tests;
 use ahead::{Ahead, Found};
 use attributes::WORKING_DIR_MODE;
 use backup::Backup;
+use elsewhere::Elsewhere;
 use links::Leader;
 use remove::Tell;
 
@@ -128,6 +130,8 @@ pub struct Destination {
     backup: Option<Backup>,
     /// Where files are written before they are put in place, if not beside that.
     temp: Option<Room>,
+    /// Other directories that may have what the destination lacks.
+    elsewhere: Option<Elsewhere>,
 }
 
 impl Destination {
@@ -178,11 +182,13 @@ impl Destination {
             ahead: Ahead::default(),
             backup: None,
             temp: None,
+            elsewhere: None,
         };
         if !outline.is_complete {
             destination.source_is_incomplete();
         }
         destination.open_root(!outline.is_empty || location::copies_contents(path))?;
+        destination.elsewhere = Elsewhere::open(destination.tree.as_ref(), &destination.root, options, monitor)?;
         if let Some(tree) = &destination.tree {
             destination.backup = Backup::open(tree, options)?;
             if let Some(dir) = &options.temp_dir {
@@ -322,19 +328,23 @@ impl Destination {
     fn try_prepare(&mut self, entry: &Entry, place: &Path) -> Attempt<Decision> {
         let existing = self.existing(place).map_err(|error| ("look at", error))?;
         self.note_dir(entry, place);
-        let decision = match self.follow_leader(entry, place, existing.as_ref()) {
+        let mut decision = match self.follow_leader(entry, place, existing.as_ref()) {
             Some(decision) => decision,
             None => self.decide(entry, place, existing.as_ref()),
         };
+        let likeness = self.consult(entry, place, existing.as_ref(), &mut decision);
         if entry.is_dir() && existing.as_ref().is_none_or(|existing| !existing.is_dir()) {
             let absent = if decision.action == Action::Skip { &mut self.ignored } else { &mut self.empty };
             absent.insert(place.to_path_buf());
         }
         if let Some(existing) = &existing {
-            self.make_way(entry, existing, decision, place)?;
+            self.make_way(entry, existing, decision.action != Action::Skip || likeness.is_some(), place)?;
         }
         if !self.options.dry_run {
             match decision.action {
+                _ if likeness.is_some() => {
+                    self.make_alike(entry, place, existing.as_ref(), &likeness, &mut decision)?
+                }
                 Action::Create => self.create(entry, place, existing.as_ref())?,
                 Action::Attributes => self.attributes(entry, place, existing.as_ref())?,
                 _ if entry.is_dir() => self.note_closed(place, existing.as_ref())?,
@@ -342,20 +352,22 @@ impl Destination {
                 _ => self.open_up(parent(place))?,
             }
         }
-        self.lead(entry, place, existing.as_ref(), decision);
+        self.lead(entry, place, existing.as_ref(), decision, likeness.as_ref());
         self.count(decision);
-        Ok(self.settled(entry, existing.as_ref(), decision))
+        Ok(self.settled(entry, existing.as_ref(), decision, likeness.is_some()))
     }
 
     /// With `--remove-source-files`, marks what the source may let go of: what was made or was there, and not what is left
     /// alone whatever the source has.
-    fn settled(&self, entry: &Entry, existing: Option<&Entry>, mut decision: Decision) -> Decision {
+    fn settled(&self, entry: &Entry, existing: Option<&Entry>, mut decision: Decision, elsewhere: bool) -> Decision {
         if !self.options.remove_source_files || self.options.dry_run || entry.is_dir() {
             return decision;
         }
         let is_same = |existing: &Entry| existing.kind.same_type(&entry.kind) && !self.ignores(entry, existing);
         let has = match decision.action {
             Action::Create | Action::Attributes => true,
+            Action::HardLink => elsewhere,
+            Action::Skip if elsewhere => entry.is_file(),
             Action::Skip => self.options.selects(&entry.kind) && existing.is_some_and(is_same),
             _ => false,
         };
@@ -386,7 +398,12 @@ impl Destination {
 
     fn decide(&self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Decision {
         let same_contents = || self.same_contents(entry, place);
-        let mut decision = plan::decide(entry, existing, &self.options, self.powers(entry), same_contents);
+        let decision = plan::decide(entry, existing, &self.options, self.powers(entry), same_contents);
+        self.with_partial(decision, entry, place)
+    }
+
+    /// What an interrupted run left makes a delta worth while.
+    fn with_partial(&self, mut decision: Decision, entry: &Entry, place: &Path) -> Decision {
         if decision.action == Action::Whole && self.options.partial && self.has_partial(entry, place) {
             decision.action = Action::Delta;
         }
@@ -398,7 +415,11 @@ impl Destination {
     }
 
     fn same_contents(&self, entry: &Entry, place: &Path) -> bool {
-        let (Some(theirs), Some(tree)) = (entry.digest(), &self.tree) else { return false };
+        self.tree.as_ref().is_some_and(|tree| self.has_digest(entry, tree, place))
+    }
+
+    fn has_digest(&self, entry: &Entry, tree: &Tree, place: &Path) -> bool {
+        let Some(theirs) = entry.digest() else { return false };
         tree.open_file(place).and_then(|file| source::digest(file, self.seed)).is_ok_and(|ours| ours == theirs)
     }
 
@@ -446,9 +467,8 @@ impl Destination {
     }
 
     /// Removes what stands in the way of an entry of another type. What a rename replaces stays until then.
-    fn make_way(&mut self, entry: &Entry, existing: &Entry, decision: Decision, place: &Path) -> Attempt<()> {
-        let in_the_way = decision.action != Action::Skip && existing.is_dir() != entry.is_dir();
-        if !in_the_way {
+    fn make_way(&mut self, entry: &Entry, existing: &Entry, is_needed: bool, place: &Path) -> Attempt<()> {
+        if !is_needed || existing.is_dir() == entry.is_dir() {
             return Ok(());
         }
         if !self.options.dry_run {
@@ -512,7 +532,7 @@ impl Destination {
     pub fn finish(&mut self, entries: &[Entry], decisions: &[Decision], deleted: Tell<'_>) {
         let wet = !self.options.dry_run;
         for (entry, decision) in entries.iter().zip(decisions) {
-            if wet && decision.action == Action::HardLink {
+            if wet && decision.follows_leader() {
                 self.link(entry, *decision);
             }
         }
@@ -526,7 +546,7 @@ impl Destination {
 
     /// Tells the watcher about an entry whose decision is being carried out.
     pub fn announce(&self, entry: &Entry, decision: Decision) {
-        let link_to = self.leader(entry).filter(|_| decision.action == Action::HardLink);
+        let link_to = self.leader(entry).filter(|_| decision.follows_leader());
         self.monitor.event(&Event::Item { entry, decision: decision.told(), link_to });
     }
 

@@ -399,7 +399,10 @@ impl<'a> Arrivals<'a> {
         let place = self.destination.place(entry);
         let Some(tree) = &self.destination.tree else { return Err(io::ErrorKind::NotFound.into()) };
         let partial = self.destination.partial(&place);
-        tree.open_file(partial.as_deref().unwrap_or(&place))
+        match tree.open_file(partial.as_deref().unwrap_or(&place)) {
+            Err(error) => self.destination.open_elsewhere(&place).ok_or(error),
+            opened => opened,
+        }
     }
 
     fn sign(&self, entry: &Entry) -> io::Result<Signature> {

@@ -239,7 +239,7 @@ impl Receiver<'_> {
         let progress = &self.arrivals.session.monitor.progress;
         progress.entry_done();
         progress.bytes_done(entry.kind.size());
-        if wet && decision.action == Action::HardLink {
+        if wet && decision.follows_leader() {
             if entry.link_group().is_some_and(|group| self.followers.contains_key(&group)) {
                 self.hold(number, &entry)?;
                 self.follow(entry, decision, number);

@@ -68,7 +68,7 @@ fn announce(session: &Session, source: &Source, decisions: &[Decision]) {
     let mut leaders = HashMap::new();
     for (entry, decision) in source.entries.iter().zip(decisions) {
         let leader = entry.link_group().map(|group| *leaders.entry(group).or_insert(entry.relative()));
-        let link_to = leader.filter(|_| decision.action == Action::HardLink);
+        let link_to = leader.filter(|_| decision.follows_leader());
         session.monitor.event(&Event::Item { entry, decision: decision.told(), link_to });
         if !decision.action.needs_data() {
             session.monitor.progress.entry_done();

@@ -29,12 +29,19 @@ impl Room {
         if is_within(&named) {
             return Ok(Room { tree: tree.try_clone()?, below: named });
         }
-        let full = tree.path().join(named);
+        Room::outside(&tree.path().join(named))
+    }
+
+    /// Opens a place of the user's own wording, as far as it is there.
+    ///
+    /// # Errors
+    /// Those of opening what there is of it.
+    pub fn outside(full: &Path) -> io::Result<Room> {
         for there in full.ancestors() {
             let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
             match Tree::open(there) {
                 Ok(tree) => {
-                    let below = full.strip_prefix(there).unwrap_or(&full).to_path_buf();
+                    let below = full.strip_prefix(there).unwrap_or(full).to_path_buf();
                     return Ok(Room { tree, below });
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -53,6 +60,11 @@ impl Room {
     pub fn at(&self, place: &Path) -> PathBuf {
         let path = if place == Path::new(".") { self.below.clone() } else { self.below.join(place) };
         if path.as_os_str().is_empty() { PathBuf::from(".") } else { path }
+    }
+
+    /// Whether there is a directory.
+    pub fn is_there(&self) -> bool {
+        self.tree.lstat(&self.at(Path::new("."))).is_ok_and(|found| found.is_some_and(|found| found.is_dir()))
     }
 
     /// A path of the room with that of its tree before it, for messages.

@@ -14,6 +14,8 @@ pub struct Case {
     pub source: Tree,
     /// `None`: not there yet.
     pub destination: Option<Tree>,
+    /// Other directories beside the destination, by their names, for `--link-dest` and its kin.
+    pub others: Vec<(&'static str, Tree)>,
     /// What planted links lead to, beside the destination.
     pub outside: Tree,
     pub options: Vec<String>,
@@ -62,6 +64,10 @@ impl Case {
         // Of a root that does not exist and may not be made, rsync says in a dry run what it does not say otherwise.
         let needed = has("-n") && has("--existing");
         let destination = (needed || maker.rng.u8(..5) > 0).then(|| maker.destination(&source));
+        let mut others = Vec::new();
+        for name in OTHERS.into_iter().filter(|name| options.iter().any(|option| option.ends_with(name))) {
+            others.push((name, maker.destination(&source)));
+        }
         let (sources, mut target) = maker.paths(&source, &options);
         let named = sources.iter().any(|source| !source.ends_with(['/', '.']));
         if destination.is_none() && target == "destination" && (named || has("--existing")) {
@@ -69,9 +75,19 @@ impl Case {
             target.push('/');
         }
         let outside = Tree::new().file("kept", "outside").file("sub/kept", "outside too").mode(0o600);
-        Case { source, destination, outside, options, sources, target }
+        Case { source, destination, others, outside, options, sources, target }
     }
 }
+
+/// Names of directories that the destination is compared with.
+const OTHERS: [&str; 2] = ["other", "second"];
+
+/// Options that name one, each with one that names another.
+const COMPARED: [[&str; 2]; 3] = [
+    ["--link-dest=../other", "--link-dest=../second"],
+    ["--copy-dest=../other", "--copy-dest=../second"],
+    ["--compare-dest=../other", "--compare-dest=../second"],
+];
 
 /// Options that have merge files read.
 const MERGES: [&str; 4] = ["-F", "-FF", "--filter=:e .rsync-filter", "--filter=:n .rsync-filter"];
@@ -137,6 +153,10 @@ fn options(rng: &mut Rng) -> Vec<String> {
     for option in ["--max-size=4095", "--min-size=100", "--max-size=9K-1"] {
         sometimes(24, option);
     }
+    if rng.u8(..5) == 0 {
+        let pair = rng.choice(COMPARED).expect("a few");
+        options.extend(&pair[..rng.usize(1..=2)]);
+    }
     // With -H it depends on which name of a file is looked at first what these spare, and where --existing meets another
     // type rsync removes that and makes nothing.
     let spares = options
@@ -149,6 +169,15 @@ fn options(rng: &mut Rng) -> Vec<String> {
     // What is kept beside its place keeps the directory that it is in, which rsync does not foresee in a dry run.
     let kept = options.iter().any(|option| matches!(*option, "-b" | "--backup-dir=../backup"));
     options.retain(|option| *option != "-n" || !kept);
+    // What gives way to what another directory has is kept by sy, and not by rsync.
+    let gives_way = |option: &str| option.starts_with("--link-dest") || option.starts_with("--compare-dest");
+    options.retain(|option| !gives_way(option) || !kept);
+    // Of several names of one file, rsync puts one back that went because it is elsewhere, if another one stays.
+    let left_out = options.iter().any(|option| option.starts_with("--compare-dest"));
+    options.retain(|option| *option != "-H" || !left_out);
+    // With a window rsync holds a time against that of another directory's file, which it did not take.
+    let compared = options.iter().any(|option| COMPARED.as_flattened().contains(option));
+    options.retain(|option| !compared || !(option.starts_with("-@") || option.starts_with("--modify-window")));
     // What is kept of the names of one file depends on which of them is made first. And rsync 3.5.0 fails to look at what it
     // has copied to such a directory.
     options.retain(|option| !matches!(*option, "-H" | "--inplace") || !kept);

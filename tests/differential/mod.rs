@@ -65,6 +65,9 @@ fn disagreement(way: Way, seed: u64) -> Option<String> {
     for tool in ["sy", "rsync"] {
         std::fs::create_dir(sandbox.path(tool)).expect("a directory for each tool");
         case.outside.write(&sandbox.path(tool).join("outside"));
+        for (name, tree) in &case.others {
+            tree.write(&sandbox.path(tool).join(name));
+        }
         if let Some(tree) = &case.destination {
             tree.write(&sandbox.path(tool).join("destination"));
         }

@@ -312,7 +312,7 @@ impl Streamer<'_> {
         let group = entry.link_group();
         let leader =
             group.map(|group| self.leaders.entry(group).or_insert_with(|| entry.relative().to_path_buf()).as_path());
-        let link_to = leader.filter(|_| decision.action == Action::HardLink);
+        let link_to = leader.filter(|_| decision.follows_leader());
         session.monitor.event(&Event::Item { entry: &entry, decision: decision.told(), link_to });
         if decision.is_settled() && session.options.remove_source_files {
             removal::remove(tree, &entry, &session.monitor);

@@ -205,14 +205,24 @@ impl Tree {
     /// # Errors
     /// Those of looking at them.
     pub fn same_file(&self, one: &Path, other: &Path) -> io::Result<bool> {
-        let identity = |relative: &Path| -> io::Result<Option<(u64, u64)>> {
-            match self.at(relative).and_then(|(parent, name)| stat::of_name(parent.as_fd(), name)) {
-                Ok(stat) => Ok(Some((stat::device(&stat), stat.st_ino))),
-                Err(error) if is_missing(&error) => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        Ok(identity(one)?.is_some_and(|file| identity(other).is_ok_and(|twin| twin == Some(file))))
+        self.same_file_as(one, self, other)
+    }
+
+    /// The same for a path of another tree.
+    ///
+    /// # Errors
+    /// Those of looking at them.
+    pub fn same_file_as(&self, one: &Path, tree: &Tree, other: &Path) -> io::Result<bool> {
+        Ok(self.identity(one)?.is_some_and(|file| tree.identity(other).is_ok_and(|twin| twin == Some(file))))
+    }
+
+    /// Device and number of what is there.
+    fn identity(&self, relative: &Path) -> io::Result<Option<(u64, u64)>> {
+        match self.at(relative).and_then(|(parent, name)| stat::of_name(parent.as_fd(), name)) {
+            Ok(stat) => Ok(Some((stat::device(&stat), stat.st_ino))),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes the entry `relative`, which is not a directory.

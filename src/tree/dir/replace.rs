@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, linkat, symlinkat};
+use rustix::io::Errno;
 
 use super::{Tree, make_node_at};
 use crate::tree::entry::Kind;
@@ -27,6 +28,21 @@ impl Tree {
     pub fn replace_with_hard_link(&self, from: &Path, relative: &Path) -> io::Result<()> {
         let (old_parent, old_name) = self.at(from)?;
         let (parent, name) = self.at(relative)?;
+        let link = |temporary: &_| Ok(linkat(&old_parent, old_name, &parent, temporary, AtFlags::empty())?);
+        place::replace(&parent, name, link)
+    }
+
+    /// Makes `relative`, where nothing need be in the way, another name of the file `from` of the tree `other`.
+    ///
+    /// # Errors
+    /// As [`Tree::replace_with_hard_link`]; where the two trees are on different file systems, or one has no hard links.
+    pub fn link_from(&self, relative: &Path, other: &Tree, from: &Path) -> io::Result<()> {
+        let (old_parent, old_name) = other.at(from)?;
+        let (parent, name) = self.at(relative)?;
+        match linkat(&old_parent, old_name, &parent, name, AtFlags::empty()) {
+            Err(Errno::EXIST) => {}
+            linked => return Ok(linked?),
+        }
         let link = |temporary: &_| Ok(linkat(&old_parent, old_name, &parent, temporary, AtFlags::empty())?);
         place::replace(&parent, name, link)
     }
