@@ -217,7 +217,6 @@ impl Reporter {
     }
 
     fn deleted(&self, path: &Path, is_dir: bool) {
-        lock(&self.seen).deleted += 1;
         let line = Line::Deleted { path, is_dir };
         if self.json {
             let mut fields = path_json(path);

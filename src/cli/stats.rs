@@ -40,8 +40,6 @@ pub struct Seen {
     pub transferred_bytes: u64,
     /// Bytes of all files listed and of the targets of links, which is what rsync calls the size of a tree.
     pub size: u64,
-    /// Deletions.
-    pub deleted: u64,
 }
 
 /// Everything that is known about a finished sync.
@@ -110,26 +108,14 @@ impl Summary {
     pub fn rsync_lines(&self, human: u8) -> Vec<String> {
         let seen = &self.seen;
         let count = |number| grouped(number, human);
-        let kinds = |of: fn(&Tally) -> u64| {
-            let [files, dirs, links, devices, specials] =
-                [&seen.files, &seen.dirs, &seen.links, &seen.devices, &seen.specials].map(of);
-            let parts = [("reg", files), ("dir", dirs), ("link", links), ("dev", devices), ("special", specials)];
-            let total: u64 = parts.iter().map(|(_, number)| number).sum();
-            let parts: Vec<String> = parts
-                .iter()
-                .filter(|(_, number)| *number > 0)
-                .map(|(name, number)| format!("{name}: {}", count(*number)))
-                .collect();
-            let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
-            format!("{}{parts}", count(total))
-        };
+        let tallies = [&seen.files, &seen.dirs, &seen.links, &seen.devices, &seen.specials];
         let receiver = self.receiver();
         let list_s = receiver.stages_us[1].max(self.outcome.ours.stages_us[1]) as f64 / 1e6;
         vec![
             String::new(),
-            format!("Number of files: {}", kinds(|tally| tally.listed)),
-            format!("Number of created files: {}", kinds(|tally| tally.created)),
-            format!("Number of deleted files: {}", count(seen.deleted)),
+            format!("Number of files: {}", by_type(tallies.map(|tally| tally.listed), human)),
+            format!("Number of created files: {}", by_type(tallies.map(|tally| tally.created), human)),
+            format!("Number of deleted files: {}", by_type(deleted(&receiver), human)),
             format!("Number of regular files transferred: {}", count(seen.transferred)),
             format!("Total file size: {} bytes", count(seen.size)),
             format!("Total transferred file size: {} bytes", count(seen.transferred_bytes)),
@@ -195,6 +181,23 @@ fn end_json(counters: &Counters) -> Value {
         },
         "heap": heap_json(&counters.heap),
     })
+}
+
+/// What was deleted: files, directories, links, devices, FIFOs and sockets.
+fn deleted(counters: &Counters) -> [u64; 5] {
+    let Counters { deleted_dirs, deleted_links, deleted_devices, deleted_specials, .. } = *counters;
+    let others = [deleted_dirs, deleted_links, deleted_devices, deleted_specials];
+    // A peer's numbers may be any.
+    let files = others.iter().fold(counters.deleted, |files, number| files.saturating_sub(*number));
+    [files, deleted_dirs, deleted_links, deleted_devices, deleted_specials]
+}
+
+/// Numbers of files, directories, links, devices, FIFOs and sockets, as `total (reg: files, dir: directories)`.
+fn by_type(numbers: [u64; 5], human: u8) -> String {
+    let named = ["reg", "dir", "link", "dev", "special"].into_iter().zip(numbers).filter(|(_, number)| *number > 0);
+    let parts: Vec<String> = named.map(|(name, number)| format!("{name}: {}", grouped(number, human))).collect();
+    let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+    format!("{}{parts}", grouped(numbers.iter().fold(0, |total, number| total.saturating_add(*number)), human))
 }
 
 /// Null where the end's build does not count.

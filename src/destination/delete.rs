@@ -16,7 +16,7 @@ use super::{Destination, parent};
 use crate::error::ExitCode;
 use crate::filter::Verdict;
 use crate::options::DeleteTime;
-use crate::tree::dir::{Listing, Tree};
+use crate::tree::dir::{FileType, Listing, Tree};
 use crate::tree::entry::{Entry, Kind};
 use crate::tree::metadata::{self, Keep};
 use crate::tree::place::is_partial_name;
@@ -126,13 +126,13 @@ impl Destination {
                 self.noted.push(path);
                 return Ok(());
             }
-            let Some(is_dir) = self.may_go(&tree, &path)? else { return Ok(()) };
+            let Some(file_type) = self.may_go(&tree, &path)? else { return Ok(()) };
             if is_late {
                 self.noted.push(path);
                 return Ok(());
             }
             let ready = self.note_before(&tree, &extra.dir).and_then(|()| self.make_writable(&tree, &extra.dir));
-            let result = ready.and_then(|()| self.remove(&tree, &path, is_dir, deleted));
+            let result = ready.and_then(|()| self.remove(&tree, &path, file_type, deleted));
             self.check_removal(&path, result);
             Ok(())
         })
@@ -150,10 +150,10 @@ impl Destination {
         }
     }
 
-    /// Whether what stands at `path` may be deleted, and then whether it is a directory.
-    fn may_go(&self, tree: &Tree, path: &Path) -> io::Result<Option<bool>> {
-        let is_dir = tree.lstat(path)?.map(|entry| entry.is_dir());
-        Ok(is_dir.filter(|is_dir| !self.protects(path, *is_dir)))
+    /// Whether what stands at `path` may be deleted, and then what it is.
+    fn may_go(&self, tree: &Tree, path: &Path) -> io::Result<Option<FileType>> {
+        let file_type = tree.lstat(path)?.map(|entry| entry.kind.file_type());
+        Ok(file_type.filter(|file_type| !self.protects(path, *file_type == FileType::Dir)))
     }
 
     /// Whether it is at the end that the rules count: with `--delete-after` it is the merge files that have come by then.
@@ -214,14 +214,14 @@ impl Destination {
         for path in paths {
             let found = match self.rules.read_files() && !self.asks_again() {
                 // It was asked about when it was found, under the rules that its directory had then.
-                true => tree.lstat(path).map(|entry| entry.map(|entry| entry.is_dir())),
+                true => tree.lstat(path).map(|entry| entry.map(|entry| entry.kind.file_type())),
                 false => {
                     self.enter(&tree, dir);
                     self.may_go(&tree, path)
                 }
             };
             let result = match found {
-                Ok(Some(is_dir)) => self.remove(&tree, path, is_dir, deleted),
+                Ok(Some(file_type)) => self.remove(&tree, path, file_type, deleted),
                 gone => gone.map(drop),
             };
             self.check_removal(path, result);

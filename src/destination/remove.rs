@@ -13,7 +13,7 @@ use super::delete::child;
 use crate::events::Event;
 use crate::filter::Verdict;
 use crate::protocol::message::Deleted;
-use crate::tree::dir::Tree;
+use crate::tree::dir::{FileType, Tree};
 use crate::tree::entry::Entry;
 use crate::tree::metadata::{self, Keep};
 
@@ -22,19 +22,26 @@ pub type Tell<'a> = &'a mut dyn FnMut(Deleted);
 
 impl Destination {
     /// Removes what stands at `path`. Of a directory what is protected stays, and keeps the directories above it.
-    pub(super) fn remove(&mut self, tree: &Tree, path: &Path, is_dir: bool, deleted: Tell<'_>) -> io::Result<()> {
+    pub(super) fn remove(
+        &mut self,
+        tree: &Tree,
+        path: &Path,
+        file_type: FileType,
+        deleted: Tell<'_>,
+    ) -> io::Result<()> {
+        let is_dir = file_type == FileType::Dir;
         if is_dir && self.protects_nothing() {
             let (gone, result) = remove_tree(tree, path);
             self.touch(path);
-            for (path, is_dir) in gone {
-                self.told(path, is_dir, deleted);
+            for (path, file_type) in gone {
+                self.told(path, file_type, deleted);
             }
             return result;
         }
         if is_dir && !self.remove_contents(tree, path, deleted)? {
             return Ok(());
         }
-        self.remove_one(tree, path, is_dir, deleted)
+        self.remove_one(tree, path, file_type, deleted)
     }
 
     /// What was deleted to make way since this was last asked for.
@@ -59,8 +66,8 @@ impl Destination {
         let may_empty = self.may_delete || self.options.force;
         if may_empty && self.protects_nothing() {
             let (gone, result) = remove_tree(tree, dir);
-            for (path, is_dir) in gone.into_iter().filter(|(path, _)| path != dir) {
-                self.told(path, is_dir, deleted);
+            for (path, file_type) in gone.into_iter().filter(|(path, _)| path != dir) {
+                self.told(path, file_type, deleted);
             }
             return result;
         }
@@ -95,9 +102,10 @@ impl Destination {
         while let Some(dir) = dirs.pop() {
             self.open_to_empty(tree, &dir)?;
             self.enter(tree, &dir);
-            found.push((dir.clone(), true));
+            found.push((dir.clone(), FileType::Dir));
             for path in names(tree, &dir)? {
-                let is_dir = tree.lstat(&path)?.is_some_and(|entry| entry.is_dir());
+                let Some(file_type) = tree.lstat(&path)?.map(|entry| entry.kind.file_type()) else { continue };
+                let is_dir = file_type == FileType::Dir;
                 if self.protects_within(&path, is_dir) {
                     kept.extend(path.ancestors().map(Path::to_path_buf));
                     continue;
@@ -108,14 +116,14 @@ impl Destination {
                 if is_dir {
                     dirs.push(path);
                 } else {
-                    found.push((path, false));
+                    found.push((path, file_type));
                 }
             }
         }
         let mut result = Ok(!kept.contains(dir));
         found.retain(|(path, _)| path != dir && !kept.contains(path));
-        for (path, is_dir) in found.into_iter().rev() {
-            let gone = self.remove_one(tree, &path, is_dir, deleted);
+        for (path, file_type) in found.into_iter().rev() {
+            let gone = self.remove_one(tree, &path, file_type, deleted);
             result = result.and_then(|all| gone.map(|()| all));
         }
         result
@@ -134,21 +142,29 @@ impl Destination {
 
     /// Removes a file or an empty directory, if the limit lets it. What it keeps keeps the directories above it too: no
     /// more is deleted from then on.
-    fn remove_one(&mut self, tree: &Tree, path: &Path, is_dir: bool, deleted: Tell<'_>) -> io::Result<()> {
+    fn remove_one(&mut self, tree: &Tree, path: &Path, file_type: FileType, deleted: Tell<'_>) -> io::Result<()> {
         if self.options.max_delete.is_some_and(|max| self.counters.deleted >= max) {
             self.limited += 1;
             return Ok(());
         }
         if !self.options.dry_run {
-            if is_dir { tree.remove_dir(path) } else { self.remove_or_keep(tree, path) }?;
+            if file_type == FileType::Dir { tree.remove_dir(path) } else { self.remove_or_keep(tree, path) }?;
             self.touch(path);
         }
-        self.told(path.to_path_buf(), is_dir, deleted);
+        self.told(path.to_path_buf(), file_type, deleted);
         Ok(())
     }
 
-    fn told(&mut self, path: PathBuf, is_dir: bool, deleted: Tell<'_>) {
+    fn told(&mut self, path: PathBuf, file_type: FileType, deleted: Tell<'_>) {
+        let is_dir = file_type == FileType::Dir;
         self.counters.deleted += 1;
+        match file_type {
+            FileType::File => {}
+            FileType::Dir => self.counters.deleted_dirs += 1,
+            FileType::Symlink => self.counters.deleted_links += 1,
+            FileType::Device => self.counters.deleted_devices += 1,
+            FileType::Special => self.counters.deleted_specials += 1,
+        }
         self.monitor.event(&Event::Deleted { path: &path, is_dir });
         deleted(Deleted { path, is_dir });
     }
@@ -160,9 +176,9 @@ impl Destination {
 }
 
 /// Removes a tree; what went, children first, and how it ended.
-fn remove_tree(tree: &Tree, dir: &Path) -> (Vec<(PathBuf, bool)>, io::Result<()>) {
+fn remove_tree(tree: &Tree, dir: &Path) -> (Vec<(PathBuf, FileType)>, io::Result<()>) {
     let mut gone = Vec::new();
-    let result = tree.remove_tree(dir, &mut |path, is_dir| gone.push((path.to_path_buf(), is_dir)));
+    let result = tree.remove_tree(dir, &mut |path, file_type| gone.push((path.to_path_buf(), file_type)));
     (gone, result)
 }
 

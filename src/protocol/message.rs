@@ -238,6 +238,14 @@ pub struct Counters {
     pub unchanged: u64,
     /// Entries removed.
     pub deleted: u64,
+    /// Directories among them.
+    pub deleted_dirs: u64,
+    /// Symbolic links among them.
+    pub deleted_links: u64,
+    /// Devices among them.
+    pub deleted_devices: u64,
+    /// FIFOs and sockets among them.
+    pub deleted_specials: u64,
     /// Entries that an error kept from being as they should.
     pub failed: u64,
     /// Bytes of contents that crossed the link.
@@ -299,6 +307,8 @@ impl Counters {
         .into_iter()
         .chain(self.stages_us.iter_mut())
         .chain([&mut self.heap.allocations, &mut self.heap.bytes, &mut self.heap.peak, &mut self.heap.list])
+        .chain([&mut self.deleted_dirs, &mut self.deleted_links])
+        .chain([&mut self.deleted_devices, &mut self.deleted_specials])
     }
 }
 

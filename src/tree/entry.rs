@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use super::dir::FileType;
 use super::paths::Paths;
 
 /// A point in time as a file system stores it: seconds and nanoseconds since the epoch.
@@ -75,6 +76,17 @@ impl Kind {
         match self {
             Kind::File { size } => *size,
             _ => 0,
+        }
+    }
+
+    /// The type alone.
+    pub fn file_type(&self) -> FileType {
+        match self {
+            Kind::File { .. } => FileType::File,
+            Kind::Dir => FileType::Dir,
+            Kind::Symlink { .. } => FileType::Symlink,
+            Kind::CharDevice { .. } | Kind::BlockDevice { .. } => FileType::Device,
+            Kind::Fifo | Kind::Socket => FileType::Special,
         }
     }
 

@@ -19,7 +19,9 @@ pub enum FileType {
     Dir,
     /// A symbolic link.
     Symlink,
-    /// A FIFO, a socket or a device.
+    /// A device of either kind.
+    Device,
+    /// A FIFO or a socket.
     Special,
 }
 
@@ -164,7 +166,8 @@ fn known(raw: Raw) -> Option<FileType> {
         Raw::RegularFile => Some(FileType::File),
         Raw::Directory => Some(FileType::Dir),
         Raw::Symlink => Some(FileType::Symlink),
-        Raw::Fifo | Raw::Socket | Raw::CharacterDevice | Raw::BlockDevice => Some(FileType::Special),
+        Raw::CharacterDevice | Raw::BlockDevice => Some(FileType::Device),
+        Raw::Fifo | Raw::Socket => Some(FileType::Special),
         Raw::Unknown => None,
     }
 }

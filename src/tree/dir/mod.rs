@@ -251,7 +251,7 @@ impl Tree {
     /// # Errors
     /// The first failure, naming the path where it happened if that is below `relative`; what could be removed is gone.
     /// A mount point stays, with what is mounted there and with its parents.
-    pub fn remove_tree(&self, relative: &Path, on_removed: &mut dyn FnMut(&Path, bool)) -> io::Result<()> {
+    pub fn remove_tree(&self, relative: &Path, on_removed: &mut dyn FnMut(&Path, FileType)) -> io::Result<()> {
         remove::remove_tree(self, relative, on_removed)
     }
 

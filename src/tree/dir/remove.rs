@@ -18,8 +18,8 @@ use super::list::{FileType, Listing};
 use super::{Tree, beneath, path};
 use crate::tree::{metadata, stat};
 
-/// Told of each removed path below the root, and whether it was a directory.
-type OnRemoved<'a> = &'a mut dyn FnMut(&Path, bool);
+/// Told of each removed path below the root, and what it was: a file where that was not told.
+type OnRemoved<'a> = &'a mut dyn FnMut(&Path, FileType);
 
 /// See [`Tree::remove_tree`].
 pub(super) fn remove_tree(tree: &Tree, relative: &Path, on_removed: OnRemoved<'_>) -> io::Result<()> {
@@ -34,7 +34,7 @@ pub(super) fn remove_tree(tree: &Tree, relative: &Path, on_removed: OnRemoved<'_
             let removal = Removal { chain, levels: Vec::new(), listing: Listing::default(), on_removed, failure: None };
             let result = removal.run().and_then(|on_removed| {
                 unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
-                on_removed(relative, true);
+                on_removed(relative, FileType::Dir);
                 Ok(())
             });
             tree.forget_handles();
@@ -42,7 +42,7 @@ pub(super) fn remove_tree(tree: &Tree, relative: &Path, on_removed: OnRemoved<'_
         }
         Err(error) if is_no_directory(&error) => {
             unlinkat(&parent, name, AtFlags::empty())?;
-            on_removed(relative, false);
+            on_removed(relative, FileType::File);
             Ok(())
         }
         Err(error) => Err(error),
@@ -91,7 +91,7 @@ impl<'a> Removal<'a> {
             if file_type == Some(FileType::Dir) {
                 self.queue(name);
             } else {
-                self.remove_file(name);
+                self.remove_file(name, file_type.unwrap_or(FileType::File));
             }
         }
         self.listing = listing;
@@ -103,10 +103,10 @@ impl<'a> Removal<'a> {
         }
     }
 
-    fn remove_file(&mut self, name: &CStr) {
+    fn remove_file(&mut self, name: &CStr, file_type: FileType) {
         let result = self.chain.handle().and_then(|handle| Ok(unlinkat(handle, name, AtFlags::empty())?));
         match result {
-            Ok(()) => self.removed(name, false),
+            Ok(()) => self.removed(name, file_type),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // The type was not known, or it has become a directory. Systems other than Linux say EPERM for one.
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => self.queue(name),
@@ -127,7 +127,7 @@ impl<'a> Removal<'a> {
         match opened.and_then(|handle| self.chain.enter(name, handle)) {
             Ok(()) => self.clear(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if is_no_directory(&error) => self.remove_file(name),
+            Err(error) if is_no_directory(&error) => self.remove_file(name, FileType::File),
             Err(error) => self.fail(Some(name), error),
         }
     }
@@ -154,15 +154,15 @@ impl<'a> Removal<'a> {
         let Ok(name) = CString::new(name) else { return };
         let result = self.chain.handle().and_then(|handle| Ok(unlinkat(handle, name.as_c_str(), AtFlags::REMOVEDIR)?));
         match result {
-            Ok(()) => self.removed(&name, true),
+            Ok(()) => self.removed(&name, FileType::Dir),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.fail(Some(&name), error),
         }
     }
 
-    fn removed(&mut self, name: &CStr, is_dir: bool) {
+    fn removed(&mut self, name: &CStr, file_type: FileType) {
         let path = self.chain.child(name, Vec::new());
-        (self.on_removed)(Path::new(OsStr::from_bytes(&path)), is_dir);
+        (self.on_removed)(Path::new(OsStr::from_bytes(&path)), file_type);
     }
 
     fn mark(&mut self) {

@@ -129,7 +129,10 @@ fn a_link_at_the_last_component_is_itself_and_never_its_target() {
         assert_eq!(lstat(&tree, "second").kind, Kind::Symlink { target: path("elsewhere").into() });
         for name in ["link", "second"] {
             let mut removed = Vec::new();
-            tree.remove_tree(path(name), &mut |path, is_dir| removed.push((path.to_owned(), is_dir))).unwrap();
+            tree.remove_tree(path(name), &mut |path, file_type| {
+                removed.push((path.to_owned(), file_type == FileType::Dir))
+            })
+            .unwrap();
             assert_eq!(removed, [(PathBuf::from(name), false)]);
         }
         assert_eq!(snapshot(&place.outside()), before);
@@ -278,7 +281,10 @@ fn a_tree_is_removed_bottom_up_and_every_path_is_told() {
         place.file("top/z", "");
         place.file("stays", "");
         let mut removed = Vec::new();
-        tree.remove_tree(path("top"), &mut |path, is_dir| removed.push((path.display().to_string(), is_dir))).unwrap();
+        tree.remove_tree(path("top"), &mut |path, file_type| {
+            removed.push((path.display().to_string(), file_type == FileType::Dir))
+        })
+        .unwrap();
         let told =
             |text: &str| text.split(' ').map(|name| (name.trim_end_matches('/').into(), name.ends_with('/'))).collect();
         let expected: Vec<(String, bool)> = told("top/z top/b/file top/b/ top/a/deep/file top/a/deep/ top/a/ top/");
