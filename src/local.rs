@@ -257,7 +257,7 @@ impl Job<'_, '_> {
         scratch: &mut Vec<u8>,
     ) -> std::result::Result<(u64, Option<io::Error>), Failure> {
         let from = self.source.open(index).map_err(Failure::Read)?;
-        let draft = self.destination.begin(tree, place, false).map_err(Failure::Write)?;
+        let draft = self.destination.begin(tree, place, entry.kind.size(), false).map_err(Failure::Write)?;
         let copied = self
             .make_room(&from, &draft)
             .and_then(|()| copy_contents(&from, draft.file(), entry.kind.size(), self.options.sparse, scratch));

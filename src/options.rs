@@ -93,6 +93,10 @@ pub struct Options {
     pub inplace: bool,
     /// `--partial`: keep what arrived of an interrupted file, for the next run to build on.
     pub partial: bool,
+    /// `--preallocate`: take room for all of a file before it is written.
+    pub preallocate: bool,
+    /// `--fsync`: have each file on the disk before it is put in place.
+    pub fsync: bool,
     /// `--numeric-ids`: do not map owner and group by name.
     pub numeric_ids: bool,
     /// `-n`: decide and report, change nothing.

@@ -286,3 +286,17 @@ sync_test!(files_that_are_written_on_another_file_system_are_copied_to_their_pla
     sandbox.assert_synced();
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
 });
+
+#[cfg(target_os = "linux")]
+sync_test!(files_that_room_was_taken_for_are_no_larger_than_they_need_to_be, |sandbox| {
+    let zeros = [noise(1, 5_000), vec![0; 400_000], noise(2, 300)].concat();
+    sandbox
+        .write_source(&Tree::new().file("a", noise(1, 300_000)).file("z", zeros).file("dir/b", "2").file("none", ""));
+    for option in ["-a", "-aS", "-aI", "-aIS", "-aI --inplace", "-aI --no-whole-file"] {
+        let options: Vec<&str> = option.split(' ').chain(["--preallocate", "--fsync"]).collect();
+        sandbox.sync(&options).ok();
+        sandbox.assert_synced();
+        let blocks = fs::metadata(sandbox.destination().join("a")).unwrap().blocks();
+        assert!(blocks * 512 < 400_000, "{option}: {blocks} blocks");
+    }
+});

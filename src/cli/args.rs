@@ -249,6 +249,14 @@ pub struct Args {
     /// Turn runs of zeros into holes
     #[arg(short = 'S', long, help_heading = WRITING)]
     pub sparse: bool,
+    /// Take room for all of a file before it is written, so that it is in one piece and a full disk shows early
+    ///
+    /// With -S only what the file system can take back becomes a hole. On Linux.
+    #[arg(long, help_heading = WRITING)]
+    pub preallocate: bool,
+    /// Have each file on the disk before it is put in place
+    #[arg(long, help_heading = WRITING)]
+    pub fsync: bool,
     /// Write into files under their own names, not beside them
     ///
     /// An interrupted run then leaves them half-written.
@@ -426,6 +434,10 @@ pub struct Negations {
     pub no_sparse: bool,
     #[arg(long, hide = true)]
     pub no_inplace: bool,
+    #[arg(long, hide = true)]
+    pub no_preallocate: bool,
+    #[arg(long, hide = true)]
+    pub no_fsync: bool,
     #[arg(long, hide = true)]
     pub no_mkpath: bool,
     #[arg(long, hide = true)]

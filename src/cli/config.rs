@@ -222,6 +222,8 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         sparse: flags.on(&["sparse"], &["no_sparse"]),
         inplace: flags.on(&["inplace"], &["no_inplace"]),
         partial: flags.on(&["partial", "partial_progress"], &["no_partial"]),
+        preallocate: flags.on(&["preallocate"], &["no_preallocate"]),
+        fsync: flags.on(&["fsync"], &["no_fsync"]),
         numeric_ids: args.numeric_ids,
         dry_run: args.dry_run,
         compress: flags.on(&["compress"], &["no_compress"]),

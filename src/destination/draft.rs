@@ -31,24 +31,38 @@ struct InPlace {
     mode: Option<u32>,
 }
 
+/// How a file that is complete comes to its place.
+struct Ending {
+    /// The file whose mode it is given where it is new and modes are not kept.
+    basis: Option<Entry>,
+    /// It is on the disk before.
+    sync: bool,
+}
+
 /// A file that is not yet what it is to be.
 pub struct Draft {
     target: Target,
     keeps_partial: bool,
     sparse: bool,
+    /// Room was taken for so many bytes.
+    allocated: Option<u64>,
 }
 
 impl Destination {
-    /// Begins the file at `place`; `again` if it was begun before.
+    /// Begins the file at `place`, which is to be `size` bytes long; `again` if it was begun before.
     ///
     /// # Errors
     /// The system's, from creating the temporary file or opening the file itself, or from keeping that with `--backup`.
-    pub fn begin(&self, tree: &Tree, place: &Path, again: bool) -> io::Result<Draft> {
+    pub fn begin(&self, tree: &Tree, place: &Path, size: u64, again: bool) -> io::Result<Draft> {
         // What is written in place is lost with the first byte.
         if self.options.inplace && !again {
             self.back_up(tree, place, Way::Copy)?;
         }
-        Draft::begin(tree, place, &self.options, self.temp.as_ref())
+        let mut draft = Draft::begin(tree, place, &self.options, self.temp.as_ref())?;
+        if self.options.preallocate {
+            draft.allocate(size)?;
+        }
+        Ok(draft)
     }
 
     /// Ends a file that is all there, `len` bytes: see `Draft::finish`.
@@ -64,23 +78,34 @@ impl Destination {
         len: u64,
     ) -> io::Result<Option<io::Error>> {
         let basis = if self.options.perms { None } else { self.lstat_elsewhere(place) };
-        self.complete_over(draft, tree, place, entry, len, basis)
+        self.complete_by(draft, tree, place, entry, len, Ending { basis, sync: self.options.fsync })
     }
 
-    /// The same for a file that, where it is new, is given the mode of `basis` if modes are not kept.
-    pub(super) fn complete_over(
+    /// The same for a copy of what another directory has.
+    pub(super) fn complete_copy(
         &self,
         draft: Draft,
         tree: &Tree,
         place: &Path,
         entry: &Entry,
         len: u64,
-        basis: Option<Entry>,
+    ) -> io::Result<Option<io::Error>> {
+        self.complete_by(draft, tree, place, entry, len, Ending { basis: None, sync: self.options.fsync })
+    }
+
+    fn complete_by(
+        &self,
+        draft: Draft,
+        tree: &Tree,
+        place: &Path,
+        entry: &Entry,
+        len: u64,
+        ending: Ending,
     ) -> io::Result<Option<io::Error>> {
         if draft.is_fresh() {
             self.back_up(tree, place, Way::Link)?;
         }
-        draft.finish(tree, place, entry, len, &self.keep(entry), basis)
+        draft.finish(tree, place, entry, len, &self.keep(entry), ending)
     }
 }
 
@@ -92,7 +117,17 @@ impl Draft {
             (false, None) => Target::Temporary(TempFile::create_with(tree, place, then)?),
             (false, Some(room)) => Target::Temporary(TempFile::create_elsewhere(room, tree, place, then)?),
         };
-        Ok(Draft { target, keeps_partial: options.partial, sparse: options.sparse })
+        Ok(Draft { target, keeps_partial: options.partial, sparse: options.sparse, allocated: None })
+    }
+
+    /// Takes room for all of the file before anything is written. Where the file system cannot, that is no matter.
+    fn allocate(&mut self, size: u64) -> io::Result<()> {
+        let file = self.file();
+        let len = if self.is_fresh() { 0 } else { file.metadata()?.len() };
+        if size > len && reserve(file, size)? {
+            self.allocated = Some(size);
+        }
+        Ok(())
     }
 
     /// Where the bytes go.
@@ -108,6 +143,11 @@ impl Draft {
         matches!(self.target, Target::Temporary(_))
     }
 
+    /// Whether zeros that are not written are holes, as things are.
+    pub fn begins_as_hole(&self) -> bool {
+        self.is_fresh() && self.allocated.is_none()
+    }
+
     /// Gives the file, now `len` bytes long, its attributes and its name. Says which attribute it could not be given: its
     /// contents are worth having without.
     ///
@@ -120,7 +160,7 @@ impl Draft {
         entry: &Entry,
         len: u64,
         keep: &Keep,
-        basis: Option<Entry>,
+        ending: Ending,
     ) -> io::Result<Option<io::Error>> {
         // Without -p the mode is that of what is replaced.
         let made = matches!(self.target, Target::InPlace(InPlace { made: true, .. }));
@@ -131,8 +171,15 @@ impl Draft {
                 replaced.mode = *mode;
             }
         }
+        if self.allocated.is_some_and(|allocated| allocated > len) {
+            // What the file does not need after all.
+            self.file().set_len(len)?;
+        }
         self.come_near(tree, place, len)?;
-        let lacking = metadata::finish_file(self.file(), entry, keep, replaced.or(basis).as_ref()).err();
+        let lacking = metadata::finish_file(self.file(), entry, keep, replaced.or(ending.basis).as_ref()).err();
+        if ending.sync {
+            self.file().sync_all()?;
+        }
         if let Target::Temporary(temporary) = self.target {
             temporary.commit()?;
         }
@@ -161,6 +208,24 @@ impl Draft {
             let _ = temporary.keep_partial();
         }
     }
+}
+
+/// Takes room on the disk for the first `size` bytes of a file, which does not become longer; `false` where that cannot be.
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, size: u64) -> io::Result<bool> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match rustix::io::retry_on_intr(|| fallocate(file, FallocateFlags::KEEP_SIZE, 0, size)) {
+        Ok(()) => Ok(true),
+        Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(error.into()),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Never called: see `Destination::open`.
+#[cfg(not(target_os = "linux"))]
+fn reserve(_: &File, _: u64) -> io::Result<bool> {
+    Ok(false)
 }
 
 fn open_in_place(tree: &Tree, place: &Path) -> io::Result<InPlace> {
@@ -193,4 +258,29 @@ fn open_closed(tree: &Tree, place: &Path) -> io::Result<InPlace> {
 
 fn is_link(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::tree::entry::Kind;
+
+    #[test]
+    fn room_that_was_taken_and_is_not_needed_is_given_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        let place = Path::new("f");
+        let mut draft = Draft::begin(&tree, place, &Options::default(), None).unwrap();
+        draft.allocate(1 << 20).unwrap();
+        let taken = draft.file().metadata().unwrap();
+        assert!(taken.len() == 0 && taken.blocks() * 512 >= 1 << 20, "{} blocks", taken.blocks());
+        assert!(!draft.begins_as_hole());
+        io::Write::write_all(&mut draft.file(), b"short").unwrap();
+        let entry = Entry::sample("f", Kind::File { size: 5 });
+        draft.finish(&tree, place, &entry, 5, &Keep::default(), Ending { basis: None, sync: true }).unwrap();
+        let left = std::fs::metadata(dir.path().join(place)).unwrap();
+        assert!(left.len() == 5 && left.blocks() * 512 < 1 << 20, "{} blocks", left.blocks());
+    }
 }

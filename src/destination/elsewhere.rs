@@ -248,9 +248,9 @@ impl Destination {
         let (Some(tree), Some(elsewhere)) = (&self.tree, &self.elsewhere) else { return Ok(()) };
         let room = &elsewhere.rooms[likeness.room];
         let from = room.tree().open_file(&room.at(place))?;
-        let draft = self.begin(tree, place, false)?;
+        let draft = self.begin(tree, place, entry.kind.size(), false)?;
         let len = copy_contents(&from, draft.file(), entry.kind.size(), self.options.sparse, &mut Vec::new())?;
-        if let Some(error) = self.complete_over(draft, tree, place, entry, len, None)? {
+        if let Some(error) = self.complete_copy(draft, tree, place, entry, len)? {
             self.report(ExitCode::Partial, "set attributes of", place, &error);
         }
         Ok(())

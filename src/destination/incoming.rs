@@ -47,7 +47,7 @@ pub enum Ending {
 }
 
 impl Incoming {
-    /// Begins the file at `place` of the destination's tree; `again` if it was begun before.
+    /// Begins the file at `place` of the destination's tree, which is to be `size` bytes long; `again` if it was begun before.
     ///
     /// # Errors
     /// Those of [`Destination::begin`].
@@ -55,12 +55,13 @@ impl Incoming {
         destination: &Destination,
         tree: &Tree,
         place: &Path,
+        size: u64,
         again: bool,
         basis: Option<Basis>,
     ) -> io::Result<Incoming> {
-        let draft = destination.begin(tree, place, again)?;
+        let draft = destination.begin(tree, place, size, again)?;
         let sparse = match destination.options.sparse {
-            true => Some(SparseWriter::new(draft.file().try_clone()?, draft.is_fresh())),
+            true => Some(SparseWriter::new(draft.file().try_clone()?, draft.begins_as_hole())),
             false => None,
         };
         let output = Output { draft, sparse, hasher: Hasher::new(destination.seed), written: 0 };

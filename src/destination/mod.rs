@@ -151,6 +151,9 @@ impl Destination {
         seed: u64,
         monitor: &Arc<Monitor>,
     ) -> Result<Destination> {
+        if options.preallocate && !cfg!(target_os = "linux") {
+            return Err(Error::Usage("--preallocate does not work on this system".into()));
+        }
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let (root, rename) = Self::resolve(path, &outline, options.mkpath)?;
         let mut destination = Destination {

@@ -33,6 +33,8 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (11, &mut options.compare_dest),
         (12, &mut options.copy_dest),
         (13, &mut options.link_dest),
+        (14, &mut options.preallocate),
+        (15, &mut options.fsync),
         (64, &mut options.delete_excluded),
         (65, &mut options.ignore_errors),
         (66, &mut options.force),

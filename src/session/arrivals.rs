@@ -197,7 +197,7 @@ impl<'a> Arrivals<'a> {
     fn write_whole(&mut self, entry: &Entry, contents: &[u8], again: bool) -> io::Result<Option<io::Error>> {
         let Some(tree) = &self.destination.tree else { return Ok(None) };
         let place = self.destination.place(entry);
-        let mut file = Incoming::begin(&self.destination, tree, &place, again, None)?;
+        let mut file = Incoming::begin(&self.destination, tree, &place, entry.kind.size(), again, None)?;
         if let Err(error) = file.write(contents) {
             file.abandon();
             return Err(error);
@@ -255,7 +255,7 @@ impl<'a> Arrivals<'a> {
         let again = std::mem::replace(&mut self.wanted(index)?.begun, true);
         let Some(tree) = &self.destination.tree else { return Ok(()) };
         let place = self.destination.place(&entry);
-        let begun = Incoming::begin(&self.destination, tree, &place, again, basis);
+        let begun = Incoming::begin(&self.destination, tree, &place, entry.kind.size(), again, basis);
         let (incoming, result) = match begun {
             Ok(file) => (Some(file), Ok(())),
             Err(error) => (None, Err(error)),
