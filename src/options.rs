@@ -93,6 +93,10 @@ pub struct Options {
     pub inplace: bool,
     /// `--partial`: keep what arrived of an interrupted file, for the next run to build on.
     pub partial: bool,
+    /// `--partial-dir`: where that is kept; relative to the directory that the file will be in, or one for all.
+    pub partial_dir: Option<PathBuf>,
+    /// `--delay-updates`: files wait there until all have arrived.
+    pub delay_updates: bool,
     /// `--preallocate`: take room for all of a file before it is written.
     pub preallocate: bool,
     /// `--fsync`: have each file on the disk before it is put in place.

@@ -253,6 +253,42 @@ sync_test!(with_partial_the_next_run_builds_on_what_came, |sandbox| {
     sandbox.assert_synced();
 });
 
+sync_test!(what_came_is_kept_in_a_directory_that_was_named_for_it, |sandbox| {
+    let sandbox = long(if sandbox.way == Way::Local { Way::Delta } else { sandbox.way });
+    fs::create_dir(sandbox.path("kept")).unwrap();
+    let dirs = [(".kept".to_string(), "destination/.kept"), (sandbox.path("kept").display().to_string(), "kept")];
+    for (dir, kept) in dirs {
+        let option = format!("--partial-dir={dir}");
+        interrupted(&sandbox, &["-a", &option], Signal::SIGINT);
+        let kept = sandbox.path(kept);
+        wait_until("it is kept", || kept.join("large").exists());
+        assert_eq!(fs::read(sandbox.path("destination/large")).unwrap(), b"old");
+        let beside: Vec<PathBuf> = leftovers(&sandbox).into_iter().filter(|path| !path.starts_with(".kept")).collect();
+        assert!(beside.is_empty(), "{beside:?}");
+    }
+    fs::remove_dir_all(sandbox.path("kept")).unwrap();
+    fs::File::options().write(true).open(sandbox.path("source/large")).unwrap().set_len(4_000_000).unwrap();
+    let stats = sandbox.path("stats");
+    let options = ["-a", "--delete", "--partial-dir=.kept", "--stats-file"];
+    sandbox.program(&[&options[..], &[stats.to_str().unwrap()]].concat(), &["source/"], "destination").run().ok();
+    let stats: serde_json::Value = serde_json::from_slice(&fs::read(stats).unwrap()).unwrap();
+    assert!(stats["bytes"]["matched"].as_u64().unwrap() > 1_000_000, "{stats}");
+    sandbox.assert_synced();
+});
+
+sync_test!(of_updates_that_are_delayed_none_is_made_by_a_run_that_is_interrupted, |sandbox| {
+    let sandbox = long(if sandbox.way == Way::Local { Way::Delta } else { sandbox.way });
+    sandbox.write_destination(&Tree::new().file("first", "old").file("large", "old"));
+    sandbox.write_source(&Tree::new().file("first", noise(1, 50_000)));
+    interrupted(&sandbox, &["-a", "--delay-updates"], Signal::SIGTERM);
+    for name in ["first", "large"] {
+        assert_eq!(fs::read(sandbox.path("destination").join(name)).unwrap(), b"old", "{name}");
+    }
+    fs::File::options().write(true).open(sandbox.path("source/large")).unwrap().set_len(4_000_000).unwrap();
+    sandbox.sync(&["-a", "--delete", "--delay-updates"]).ok();
+    sandbox.assert_synced();
+});
+
 /// A session with something of everything, small enough to be cut at many places.
 fn cuttable() -> Sandbox {
     let sandbox = Sandbox::new(Way::Push);

@@ -300,3 +300,49 @@ sync_test!(files_that_room_was_taken_for_are_no_larger_than_they_need_to_be, |sa
         assert!(blocks * 512 < 400_000, "{option}: {blocks} blocks");
     }
 });
+
+sync_test!(updates_that_are_delayed_are_all_made_and_nothing_is_left_of_where_they_waited, |sandbox| {
+    let tree =
+        Tree::new().file("a", noise(1, 300_000)).file("dir/b", "2").hard_link("dir/c", "dir/b").dir("dir").mtime(5, 5);
+    for options in [&["-aH", "--delay-updates"][..], &["-aH", "--delay-updates", "--partial-dir=wait", "--delete"]] {
+        edited(sandbox);
+        sandbox.write_source(&tree);
+        sandbox.sync(options).ok();
+        sandbox.sync(&["-aH", "--delete"]).ok();
+        sandbox.assert_synced();
+        unchanged(&sandbox.sync(&[&["-i"], options].concat()).ok());
+    }
+    edited(sandbox);
+    sandbox.sync(&["-ab", "--delay-updates", "--backup-dir=../kept"]).ok();
+    assert_eq!(read(sandbox, "kept/dir/b"), "old b");
+    assert!(!sandbox.destination().join(".~tmp~").exists() && !sandbox.destination().join("dir/.~tmp~").exists());
+});
+
+sync_test!(a_link_where_files_are_to_wait_is_not_followed, |sandbox| {
+    sandbox.write_source(&Tree::new().file("a", "new"));
+    sandbox.write_destination(&Tree::new().file("a", "old one").symlink(".~tmp~", "../outside"));
+    fs::create_dir(sandbox.path("outside")).unwrap();
+    sandbox.sync(&["-a", "--delay-updates"]).code(23);
+    assert_eq!(fs::read_dir(sandbox.path("outside")).unwrap().count(), 0);
+    assert_eq!(read(sandbox, "destination/a"), "old one");
+});
+
+sync_test!(what_an_earlier_run_left_is_no_more_when_its_file_is_in_place, |sandbox| {
+    let there =
+        Tree::new().file("same", "same").file(".p/same", "sa").file("dir/.p/b", "half").file("dir/.p/other", "x");
+    sandbox.write_destination(&there);
+    sandbox.write_source(&Tree::new().file("same", "same").file("dir/b", "half and half").file("dir/.p/not", "sent"));
+    sandbox.sync(&["-a", "--delete", "--partial-dir=.p"]).ok();
+    assert_eq!(sandbox.destination_tree().names(), [".", "dir", "dir/.p", "dir/.p/other", "dir/b", "same"]);
+});
+
+sync_test!(where_unfinished_files_are_kept_may_stand_in_the_environment, |sandbox| {
+    sandbox.write_source(&Tree::new().file("a", "1").file(".part/x", "2"));
+    let names = |options: &[&str]| {
+        let program = sandbox.program(options, &["source/"], "destination");
+        program.env("RSYNC_PARTIAL_DIR", ".part").run().ok();
+        sandbox.destination_tree().names()
+    };
+    assert_eq!(names(&["-a", "--partial"]), [".", "a"]);
+    assert_eq!(names(&["-a"]), [".", ".part", ".part/x", "a"], "it only says where to");
+});

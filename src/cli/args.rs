@@ -273,6 +273,19 @@ pub struct Args {
     #[arg(long, help_heading = WRITING)]
     pub partial: bool,
 
+    /// Keep it in DIR, relative to the directory that the file will be in; implies --partial [default: $RSYNC_PARTIAL_DIR]
+    ///
+    /// An absolute DIR is one for all files, by their last names. It is made if only its last part is missing; a relative one is
+    /// removed when nothing is left in it, and neither copied nor deleted unless a filter rule says so. The variable counts only
+    /// where unfinished files are kept.
+    #[arg(long, value_name = "DIR", help_heading = WRITING)]
+    pub partial_dir: Option<PathBuf>,
+    /// Have files wait until all have arrived, then give them their names in quick succession
+    ///
+    /// They wait in `.~tmp~` in the directory that they will be in, or in --partial-dir.
+    #[arg(long, help_heading = WRITING)]
+    pub delay_updates: bool,
+
     /// Run COMMAND to reach the other machine [default: $SY_RSH, $RSYNC_RSH or ssh]
     #[arg(short = 'e', long, value_name = "COMMAND", value_parser = NonEmptyStringValueParser::new(), help_heading = CONNECTION)]
     pub rsh: Option<String>,
@@ -434,6 +447,8 @@ pub struct Negations {
     pub no_sparse: bool,
     #[arg(long, hide = true)]
     pub no_inplace: bool,
+    #[arg(long, hide = true)]
+    pub no_delay_updates: bool,
     #[arg(long, hide = true)]
     pub no_preallocate: bool,
     #[arg(long, hide = true)]

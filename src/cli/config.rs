@@ -21,11 +21,14 @@ use crate::options::{DeleteTime, Options};
 use crate::transport::ssh::{self, Remote};
 use crate::tree::metadata;
 use crate::tree::mode::{self, Step};
-use crate::tree::room::plain;
+use crate::tree::room::{is_within, plain};
 
 /// Longest silence of a peer that is borne unless told otherwise. Keepalives flow every few seconds, so it only ever
 /// ends what is dead.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Where files wait with `--delay-updates`, as in rsync.
+const DELAYED: &str = ".~tmp~";
 
 /// What is to be done, and what is to be said of it.
 #[derive(Debug)]
@@ -177,6 +180,13 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     if let Some(suffix) = backup.as_ref().filter(|_| delete.is_some() && args.backup_dir.is_none()) {
         filters.push(filter::from_protected_suffix(suffix));
     }
+    let inplace = flags.on(&["inplace"], &["no_inplace"]);
+    let partial = flags.on(&["partial", "partial_progress"], &["no_partial"]);
+    let delay_updates = flags.on(&["delay_updates"], &["no_delay_updates"]);
+    let partial_dir = partial_dir(args, partial, inplace, delay_updates)?;
+    if let Some(dir) = partial_dir.as_deref().filter(|dir| dir.is_relative()) {
+        filters.push(filter::from_partial_dir(dir.as_os_str().as_bytes()));
+    }
     // Where there are no merge files the rules themselves say it all, and an older build need not know more.
     let delete_excluded = args.delete_excluded && filter::hiding_only(&mut filters).map_err(usage)?;
     Ok(Options {
@@ -220,8 +230,10 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         min_size: args.min_size,
         max_size: args.max_size,
         sparse: flags.on(&["sparse"], &["no_sparse"]),
-        inplace: flags.on(&["inplace"], &["no_inplace"]),
-        partial: flags.on(&["partial", "partial_progress"], &["no_partial"]),
+        inplace,
+        partial: partial || partial_dir.is_some(),
+        partial_dir,
+        delay_updates,
         preallocate: flags.on(&["preallocate"], &["no_preallocate"]),
         fsync: flags.on(&["fsync"], &["no_fsync"]),
         numeric_ids: args.numeric_ids,
@@ -274,6 +286,34 @@ fn backup(args: &Args) -> Result<Option<Vec<u8>>> {
         return Err(Error::Usage("--suffix cannot be empty unless --backup-dir names another directory".into()));
     }
     Ok((args.backup || args.backup_dir.is_some()).then(|| suffix.to_vec()))
+}
+
+/// Where what has no name yet is kept, if not beside its place.
+fn partial_dir(args: &Args, partial: bool, inplace: bool, delay_updates: bool) -> Result<Option<PathBuf>> {
+    let named = args.partial_dir.as_deref().map(plain).filter(|dir| !dir.as_os_str().is_empty());
+    if inplace && (named.is_some() || delay_updates) {
+        return Err(Error::Usage("--inplace does not work with --partial-dir or --delay-updates".into()));
+    }
+    if named.as_deref().is_some_and(|dir| dir.is_relative() && !is_within(dir)) {
+        return Err(Error::Usage("--partial-dir must be absolute, or stay below the directories of the files".into()));
+    }
+    if delay_updates && named.as_deref().is_some_and(Path::is_absolute) {
+        let text = "--delay-updates needs a --partial-dir of each directory: in one for all, names could meet";
+        return Err(Error::Usage(text.into()));
+    }
+    if delay_updates && args.remove_source_files {
+        let text = "--delay-updates does not work with --remove-source-files: what waits is not there yet";
+        return Err(Error::Usage(text.into()));
+    }
+    if delay_updates {
+        return Ok(Some(named.unwrap_or_else(|| DELAYED.into())));
+    }
+    let from_environment = || {
+        let dir = plain(std::env::var_os("RSYNC_PARTIAL_DIR").map(PathBuf::from)?.as_path());
+        Some(dir).filter(|dir| !dir.as_os_str().is_empty() && (dir.is_absolute() || is_within(dir)))
+    };
+    let kept = partial && !inplace && args.partial_dir.is_none();
+    Ok(named.or_else(|| from_environment().filter(|_| kept)))
 }
 
 /// That directories to compare with are of one kind.
@@ -511,6 +551,21 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_name_yet_is_kept_in_a_directory_that_is_neither_copied_nor_deleted() {
+        let kept = |line: &str| {
+            let options = options(line);
+            (options.partial, options.partial_dir.map(|dir| dir.display().to_string()), options.filters)
+        };
+        let rule = |rule: &str| vec![rule.as_bytes().to_vec()];
+        assert_eq!(kept("-a --partial-dir=./.p/"), (true, Some(".p".into()), rule("-p .p/")));
+        assert_eq!(kept("-a --partial-dir=a[1]/b"), (true, Some("a[1]/b".into()), rule(r"-p a\[1\]/b/")));
+        assert_eq!(kept("-a --partial-dir=/p"), (true, Some("/p".into()), Vec::new()));
+        assert_eq!(kept("-a --partial-dir=."), (false, None, Vec::new()));
+        assert_eq!(kept("-a --delay-updates"), (true, Some(".~tmp~".into()), rule("-p .~tmp~/")));
+        assert_eq!(kept("-a --delay-updates --partial-dir=x"), (true, Some("x".into()), rule("-p x/")));
+    }
+
+    #[test]
     fn merge_files_of_the_tree_are_asked_for_where_f_stands_and_left_out_from_its_second_time_on() {
         let merge = [&b": /.rsync-filter"[..], b"- .rsync-filter"];
         assert_eq!(options("-aF").filters, merge[..1]);
@@ -553,6 +608,11 @@ mod tests {
             "-a --filter=frobnicate a b",
             "-t --delete a b",
             "-a --link-dest=x --copy-dest=y a b",
+            "-a --inplace --partial-dir=x a b",
+            "-a --inplace --delay-updates a b",
+            "-a --delay-updates --partial-dir=/x a b",
+            "-a --delay-updates --remove-source-files a b",
+            "-a --partial-dir=../x a b",
             "-t --delete-after a b",
         ] {
             assert!(matches!(config(line), Err(Error::Usage(_))), "{line}");

@@ -252,7 +252,7 @@ impl Destination {
     }
 
     pub(super) fn is_kept_partial(&self, path: &Path) -> bool {
-        self.options.partial && path.file_name().is_some_and(is_partial_name)
+        self.options.partial && self.options.partial_dir.is_none() && path.file_name().is_some_and(is_partial_name)
     }
 
     fn protects(&self, path: &Path, is_dir: bool) -> bool {

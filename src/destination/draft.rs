@@ -35,6 +35,8 @@ struct InPlace {
 struct Ending {
     /// The file whose mode it is given where it is new and modes are not kept.
     basis: Option<Entry>,
+    /// It waits on its shelf.
+    waits: bool,
     /// It is on the disk before.
     sync: bool,
 }
@@ -58,14 +60,15 @@ impl Destination {
         if self.options.inplace && !again {
             self.back_up(tree, place, Way::Copy)?;
         }
-        let mut draft = Draft::begin(tree, place, &self.options, self.temp.as_ref())?;
+        let then = self.when_abandoned(tree, place)?;
+        let mut draft = Draft::begin(tree, place, &self.options, self.temp.as_ref(), then)?;
         if self.options.preallocate {
             draft.allocate(size)?;
         }
         Ok(draft)
     }
 
-    /// Ends a file that is all there, `len` bytes: see `Draft::finish`.
+    /// Ends a file that is all there, `len` bytes: see `Draft::finish`. With `--delay-updates` it has its name only later.
     ///
     /// # Errors
     /// As there, or from keeping what stood at `place`.
@@ -78,10 +81,11 @@ impl Destination {
         len: u64,
     ) -> io::Result<Option<io::Error>> {
         let basis = if self.options.perms { None } else { self.lstat_elsewhere(place) };
-        self.complete_by(draft, tree, place, entry, len, Ending { basis, sync: self.options.fsync })
+        let ending = Ending { basis, waits: self.options.delay_updates, sync: self.options.fsync };
+        self.complete_by(draft, tree, place, entry, len, ending)
     }
 
-    /// The same for a copy of what another directory has.
+    /// The same for a copy of what another directory has, which does not wait.
     pub(super) fn complete_copy(
         &self,
         draft: Draft,
@@ -90,28 +94,38 @@ impl Destination {
         entry: &Entry,
         len: u64,
     ) -> io::Result<Option<io::Error>> {
-        self.complete_by(draft, tree, place, entry, len, Ending { basis: None, sync: self.options.fsync })
+        let ending = Ending { basis: None, waits: false, sync: self.options.fsync };
+        self.complete_by(draft, tree, place, entry, len, ending)
     }
 
     fn complete_by(
         &self,
-        draft: Draft,
+        mut draft: Draft,
         tree: &Tree,
         place: &Path,
         entry: &Entry,
         len: u64,
         ending: Ending,
     ) -> io::Result<Option<io::Error>> {
-        if draft.is_fresh() {
+        if draft.is_fresh() && !ending.waits {
             self.back_up(tree, place, Way::Link)?;
+        }
+        draft.trim(len)?;
+        if draft.is_far()? {
+            draft.come_near(tree, place, len, self.when_abandoned(tree, place)?)?;
         }
         draft.finish(tree, place, entry, len, &self.keep(entry), ending)
     }
 }
 
 impl Draft {
-    fn begin(tree: &Tree, place: &Path, options: &Options, room: Option<&Room>) -> io::Result<Draft> {
-        let then = if options.partial { WhenAbandoned::KeepPartial } else { WhenAbandoned::Remove };
+    fn begin(
+        tree: &Tree,
+        place: &Path,
+        options: &Options,
+        room: Option<&Room>,
+        then: WhenAbandoned,
+    ) -> io::Result<Draft> {
         let target = match (options.inplace, room) {
             (true, _) => Target::InPlace(open_in_place(tree, place)?),
             (false, None) => Target::Temporary(TempFile::create_with(tree, place, then)?),
@@ -154,7 +168,7 @@ impl Draft {
     /// # Errors
     /// The system's; what stood at `place` before is then untouched (unless the file was written in place).
     fn finish(
-        mut self,
+        self,
         tree: &Tree,
         place: &Path,
         entry: &Entry,
@@ -171,28 +185,36 @@ impl Draft {
                 replaced.mode = *mode;
             }
         }
-        if self.allocated.is_some_and(|allocated| allocated > len) {
-            // What the file does not need after all.
-            self.file().set_len(len)?;
-        }
-        self.come_near(tree, place, len)?;
         let lacking = metadata::finish_file(self.file(), entry, keep, replaced.or(ending.basis).as_ref()).err();
         if ending.sync {
             self.file().sync_all()?;
         }
         if let Target::Temporary(temporary) = self.target {
-            temporary.commit()?;
+            if ending.waits { temporary.keep_partial() } else { temporary.commit() }?;
         }
         Ok(lacking)
     }
 
-    /// A file that was written on another file system is copied to its own, beside its place.
-    fn come_near(&mut self, tree: &Tree, place: &Path, len: u64) -> io::Result<()> {
-        let Target::Temporary(far) = &self.target else { return Ok(()) };
-        if !far.is_far()? {
-            return Ok(());
+    /// Gives back what was taken of the disk and is not needed after all.
+    fn trim(&self, len: u64) -> io::Result<()> {
+        match self.allocated {
+            Some(allocated) if allocated > len => self.file().set_len(len),
+            _ => Ok(()),
         }
-        let near = TempFile::create(tree, place)?;
+    }
+
+    /// Whether it was written on another file system than that of its place.
+    fn is_far(&self) -> io::Result<bool> {
+        match &self.target {
+            Target::Temporary(temporary) => temporary.is_far(),
+            Target::InPlace(_) => Ok(false),
+        }
+    }
+
+    /// A file that was written on another file system is copied to its own, beside its place.
+    fn come_near(&mut self, tree: &Tree, place: &Path, len: u64, then: WhenAbandoned) -> io::Result<()> {
+        let Target::Temporary(far) = &self.target else { return Ok(()) };
+        let near = TempFile::create_with(tree, place, then)?;
         copy_contents(far.file(), near.file(), len, self.sparse, &mut Vec::new())?;
         self.target = Target::Temporary(near);
         Ok(())
@@ -272,14 +294,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tree = Tree::open(dir.path()).unwrap();
         let place = Path::new("f");
-        let mut draft = Draft::begin(&tree, place, &Options::default(), None).unwrap();
+        let mut draft = Draft::begin(&tree, place, &Options::default(), None, WhenAbandoned::Remove).unwrap();
         draft.allocate(1 << 20).unwrap();
         let taken = draft.file().metadata().unwrap();
         assert!(taken.len() == 0 && taken.blocks() * 512 >= 1 << 20, "{} blocks", taken.blocks());
         assert!(!draft.begins_as_hole());
         io::Write::write_all(&mut draft.file(), b"short").unwrap();
         let entry = Entry::sample("f", Kind::File { size: 5 });
-        draft.finish(&tree, place, &entry, 5, &Keep::default(), Ending { basis: None, sync: true }).unwrap();
+        draft.trim(5).unwrap();
+        let ending = Ending { basis: None, waits: false, sync: true };
+        draft.finish(&tree, place, &entry, 5, &Keep::default(), ending).unwrap();
         let left = std::fs::metadata(dir.path().join(place)).unwrap();
         assert!(left.len() == 5 && left.blocks() * 512 < 1 << 20, "{} blocks", left.blocks());
     }

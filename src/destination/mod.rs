@@ -24,7 +24,7 @@ use crate::tree::dir::Tree;
 use crate::tree::entry::{Entry, Kind};
 use crate::tree::metadata::{self, Keep};
 use crate::tree::owners;
-use crate::tree::place::{is_partial_name, partial_name};
+use crate::tree::place::is_partial_name;
 use crate::tree::room::Room;
 
 pub mod ahead;
@@ -36,6 +36,7 @@ mod elsewhere;
 pub mod extra;
 pub mod incoming;
 mod links;
+mod partial;
 mod remove;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ use attributes::WORKING_DIR_MODE;
 use backup::Backup;
 use elsewhere::Elsewhere;
 use links::Leader;
+use partial::Partials;
 use remove::Tell;
 
 /// What was tried and how it failed, before the path is added.
@@ -128,6 +130,10 @@ pub struct Destination {
     ahead: Ahead,
     /// What is replaced or deleted is kept.
     backup: Option<Backup>,
+    /// Where what has no name yet is kept.
+    partials: Option<Partials>,
+    /// Files that wait for their names (`--delay-updates`).
+    delayed: Vec<PathBuf>,
     /// Where files are written before they are put in place, if not beside that.
     temp: Option<Room>,
     /// Other directories that may have what the destination lacks.
@@ -184,6 +190,8 @@ impl Destination {
             found: None,
             ahead: Ahead::default(),
             backup: None,
+            partials: None,
+            delayed: Vec::new(),
             temp: None,
             elsewhere: None,
         };
@@ -194,6 +202,7 @@ impl Destination {
         destination.elsewhere = Elsewhere::open(destination.tree.as_ref(), &destination.root, options, monitor)?;
         if let Some(tree) = &destination.tree {
             destination.backup = Backup::open(tree, options)?;
+            destination.partials = Partials::open(tree, options)?;
             if let Some(dir) = &options.temp_dir {
                 let opened = Room::open(tree, dir).map_err(|error| Error::io("open directory", dir, error))?;
                 destination.temp = Some(opened);
@@ -349,8 +358,12 @@ impl Destination {
                     self.make_alike(entry, place, existing.as_ref(), &likeness, &mut decision)?
                 }
                 Action::Create => self.create(entry, place, existing.as_ref())?,
-                Action::Attributes => self.attributes(entry, place, existing.as_ref())?,
+                Action::Attributes => {
+                    self.attributes(entry, place, existing.as_ref())?;
+                    self.drop_stale_partial(place);
+                }
                 _ if entry.is_dir() => self.note_closed(place, existing.as_ref())?,
+                Action::Skip if existing.as_ref().is_some_and(Entry::is_file) => self.drop_stale_partial(place),
                 Action::Skip => {}
                 _ => self.open_up(parent(place))?,
             }
@@ -405,14 +418,6 @@ impl Destination {
         self.with_partial(decision, entry, place)
     }
 
-    /// What an interrupted run left makes a delta worth while.
-    fn with_partial(&self, mut decision: Decision, entry: &Entry, place: &Path) -> Decision {
-        if decision.action == Action::Whole && self.options.partial && self.has_partial(entry, place) {
-            decision.action = Action::Delta;
-        }
-        decision
-    }
-
     fn powers(&self, entry: &Entry) -> Powers {
         Powers { owner: self.is_root, group: owners::can_give_group(entry.gid) }
     }
@@ -424,29 +429,6 @@ impl Destination {
     fn has_digest(&self, entry: &Entry, tree: &Tree, place: &Path) -> bool {
         let Some(theirs) = entry.digest() else { return false };
         tree.open_file(place).and_then(|file| source::digest(file, self.seed)).is_ok_and(|ours| ours == theirs)
-    }
-
-    fn has_partial(&self, entry: &Entry, place: &Path) -> bool {
-        !self.options.whole_file && entry.is_file() && self.partial(place).is_some()
-    }
-
-    /// What an interrupted run left of the file at `place`, unless the list has a file of that name.
-    pub fn partial(&self, place: &Path) -> Option<PathBuf> {
-        if !self.options.partial {
-            return None;
-        }
-        let path = partial_name(place).filter(|path| !self.listed_partials.contains(path))?;
-        let found = self.tree.as_ref()?.lstat(&path).ok()??;
-        found.is_file().then_some(path)
-    }
-
-    /// A file is in place: its directory has been written to, and what an interrupted run left of it is of no more use.
-    pub fn placed(&mut self, place: &Path) {
-        self.touch(place);
-        if let (Some(partial), Some(tree)) = (self.partial(place), &self.tree) {
-            // It only takes up room: the next run overwrites or removes it.
-            let _ = tree.remove_file(&partial);
-        }
     }
 
     /// Counts what a decision will have done; a failure takes it back.
@@ -534,6 +516,7 @@ impl Destination {
     /// each), and brings the directories' attributes into line, children first.
     pub fn finish(&mut self, entries: &[Entry], decisions: &[Decision], deleted: Tell<'_>) {
         let wet = !self.options.dry_run;
+        self.release_delayed();
         for (entry, decision) in entries.iter().zip(decisions) {
             if wet && decision.follows_leader() {
                 self.link(entry, *decision);

@@ -34,9 +34,23 @@ pub fn from_include(pattern: &[u8]) -> Vec<u8> {
 
 /// The rule that protects what ends in `suffix` from deletion, whatever wildcards that holds.
 pub fn from_protected_suffix(suffix: &[u8]) -> Vec<u8> {
-    let mut rule = b"P *".to_vec();
-    for byte in suffix {
-        if b"*?[]\\".contains(byte) {
+    literally(b"P *", suffix)
+}
+
+/// The rule that leaves a directory of unfinished files alone on both sides, wherever it is.
+pub fn from_partial_dir(dir: &[u8]) -> Vec<u8> {
+    let mut rule = literally(b"-p ", dir);
+    rule.push(b'/');
+    rule
+}
+
+/// The beginning of a rule, and bytes that mean themselves.
+fn literally(begun: &[u8], bytes: &[u8]) -> Vec<u8> {
+    let mut rule = begun.to_vec();
+    // Only in a pattern that is one a backslash is more than itself.
+    let is_pattern = begun.contains(&b'*') || bytes.iter().any(|byte| b"*?[".contains(byte));
+    for byte in bytes {
+        if b"*?[]\\".contains(byte) && is_pattern {
             rule.push(b'\\');
         }
         rule.push(*byte);

@@ -25,7 +25,9 @@ use std::sync::Arc;
 
 use crate::options::Options;
 
-pub use expand::{Action, expand, from_exclude, from_file, from_include, from_protected_suffix, hiding_only};
+pub use expand::{
+    Action, expand, from_exclude, from_file, from_include, from_partial_dir, from_protected_suffix, hiding_only,
+};
 pub use rule::FilterError;
 pub use scopes::Scopes;
 

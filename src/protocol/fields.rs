@@ -35,6 +35,8 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (13, &mut options.link_dest),
         (14, &mut options.preallocate),
         (15, &mut options.fsync),
+        (16, &mut options.partial_dir),
+        (17, &mut options.delay_updates),
         (64, &mut options.delete_excluded),
         (65, &mut options.ignore_errors),
         (66, &mut options.force),

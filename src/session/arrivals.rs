@@ -4,7 +4,6 @@
 //! other ends the session. What is wanted and when it is over is the receiver's to know.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 
 use super::Session;
@@ -238,7 +237,7 @@ impl<'a> Arrivals<'a> {
     fn begin_delta(&mut self, index: u32, geometry: Option<Geometry>) -> Result<()> {
         let Some(geometry) = geometry else { return self.begin(index, None) };
         let entry = self.announce(index)?;
-        match self.open_basis(&entry) {
+        match self.destination.open_basis(&self.destination.place(&entry)) {
             // The contents are the sender's to choose, their length too: a file may have grown since it was listed.
             Ok(file) => self.begin(index, Some(Basis { file, patcher: Patcher::new(geometry, u64::MAX) })),
             Err(error) => {
@@ -394,19 +393,8 @@ impl<'a> Arrivals<'a> {
         self.send_blocks(index, &signature)
     }
 
-    /// What there is of a file, or what an interrupted run left of it.
-    fn open_basis(&self, entry: &Entry) -> io::Result<File> {
-        let place = self.destination.place(entry);
-        let Some(tree) = &self.destination.tree else { return Err(io::ErrorKind::NotFound.into()) };
-        let partial = self.destination.partial(&place);
-        match tree.open_file(partial.as_deref().unwrap_or(&place)) {
-            Err(error) => self.destination.open_elsewhere(&place).ok_or(error),
-            opened => opened,
-        }
-    }
-
     fn sign(&self, entry: &Entry) -> io::Result<Signature> {
-        let file = self.open_basis(entry)?;
+        let file = self.destination.open_basis(&self.destination.place(entry))?;
         let size = file.metadata()?.len();
         Signature::of(&file, size, block_size(size), self.session.seed)
     }

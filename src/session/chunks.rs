@@ -44,6 +44,9 @@ pub fn receive(
     filter: Filter,
     roots: Chunk,
 ) -> Result<(Counters, Option<Counters>)> {
+    if session.options.delay_updates {
+        return Err(Error::Stream("a list in chunks, though updates are delayed until all of it is here".into()));
+    }
     let begun = Instant::now();
     let outline = Outline::directories();
     let destination = Destination::open(path, outline, &session.options, filter, session.seed, &session.monitor)?;

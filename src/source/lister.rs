@@ -99,9 +99,10 @@ impl Lister {
         seed: u64,
         monitor: &Arc<Monitor>,
     ) -> Option<Lister> {
-        // Who deletes before anything else has to know of all there is, and who leaves out empty directories of all that is
-        // below them.
-        if !options.recursive || options.delete == Some(DeleteTime::Before) || options.prune_empty_dirs {
+        // Who deletes before anything else has to know of all there is, who leaves out empty directories of all that is
+        // below them, and who gives files their names at the end does so before directories are done with.
+        let wants_all = options.delete == Some(DeleteTime::Before) || options.prune_empty_dirs || options.delay_updates;
+        if !options.recursive || wants_all {
             return None;
         }
         let mut roots: BTreeMap<OsString, (Arc<Tree>, PathBuf)> = BTreeMap::new();

@@ -11,6 +11,7 @@ pub mod paths;
 pub mod place;
 pub mod room;
 pub mod scanner;
+pub mod shelf;
 mod stat;
 #[cfg(test)]
 mod testing;

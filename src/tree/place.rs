@@ -19,6 +19,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, renameat, unlinkat};
 
 use super::dir::Tree;
 use super::room::Room;
+use super::shelf::Shelf;
 
 /// Longest file name, in bytes, on every file system that matters; a shorter limit is met by a shorter name.
 const NAME_MAX: usize = 255;
@@ -31,13 +32,15 @@ const PARTIAL: &[u8] = b".sy-partial";
 static REGISTRY: Registry = Registry::new();
 
 /// What becomes of a temporary file when the sync is interrupted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub enum WhenAbandoned {
     /// It is removed.
     #[default]
     Remove,
     /// It is kept under its [`partial_name`] (`--partial`), if that is not too long.
     KeepPartial,
+    /// It is kept there (`--partial-dir`), if it can be.
+    KeepOn(Shelf),
 }
 
 /// A file being written beside the name that it is to have. Dropped before it is placed, it is removed.
@@ -103,15 +106,16 @@ impl TempFile {
         if name == "." {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "the root of a tree is a directory"));
         }
-        let partial = match then {
+        let kept = match then {
             WhenAbandoned::Remove => None,
-            WhenAbandoned::KeepPartial => partial_of(name),
+            WhenAbandoned::KeepPartial => partial_of(name).map(Kept::Beside),
+            WhenAbandoned::KeepOn(shelf) => Some(Kept::On(Box::new(shelf))),
         };
         let _gate = registry.pass()?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (temporary, handle) =
             under_temporary_name(name, |temporary| Ok(openat(&directory, temporary, flags, Mode::RUSR | Mode::WUSR)?))?;
-        let live = Live { directory: Arc::clone(&directory), target: Arc::clone(&target), temporary, partial };
+        let live = Live { directory: Arc::clone(&directory), target: Arc::clone(&target), temporary, kept };
         let slot = registry.live().add(live);
         Ok(TempFile { file: handle.into(), directory, target, name: name.to_owned(), slot: Some(slot), registry })
     }
@@ -142,27 +146,40 @@ impl TempFile {
         self.rename_to(&name)
     }
 
-    /// Keeps what is there under the [`partial_name`], for the next run to build on.
+    /// Keeps what is there: on the shelf that was given for it, else under the [`partial_name`], for the next run to build on.
     ///
     /// # Errors
     /// `InvalidFilename` where that name is too long; as for [`TempFile::commit`] otherwise. The file is gone then.
     pub fn keep_partial(mut self) -> io::Result<()> {
         let too_long =
             || io::Error::new(io::ErrorKind::InvalidFilename, "name too long to keep a partial file beside it");
-        let name = partial_of(&self.name).ok_or_else(too_long)?;
-        self.rename_to(&name)
+        let registry = self.registry;
+        let _gate = registry.pass()?;
+        let mut live = self.take_live()?;
+        let kept = match live.kept.take() {
+            Some(Kept::On(shelf)) => shelf.take(&live.directory, &live.temporary),
+            _ => partial_of(&self.name).ok_or_else(too_long).and_then(|name| live.rename_to(&name)),
+        };
+        if kept.is_err() {
+            live.remove();
+        }
+        kept
     }
 
     fn rename_to(&mut self, name: &OsStr) -> io::Result<()> {
-        let _gate = self.registry.pass()?;
-        let Some(live) = self.slot.take().and_then(|slot| self.registry.live().take(slot)) else {
-            return Err(abandoned());
-        };
-        let renamed = renameat(&self.directory, &live.temporary, &self.target, name);
+        let registry = self.registry;
+        let _gate = registry.pass()?;
+        let live = self.take_live()?;
+        let renamed = live.rename_to(name);
         if renamed.is_err() {
             live.remove();
         }
-        Ok(renamed?)
+        renamed
+    }
+
+    /// The registry has it no more.
+    fn take_live(&mut self) -> io::Result<Live> {
+        self.slot.take().and_then(|slot| self.registry.live().take(slot)).ok_or_else(abandoned)
     }
 }
 
@@ -268,10 +285,18 @@ struct Slab {
 #[derive(Debug)]
 struct Live {
     directory: Arc<OwnedFd>,
-    /// Where it is kept if it is.
+    /// Where its name is.
     target: Arc<OwnedFd>,
     temporary: OsString,
-    partial: Option<OsString>,
+    kept: Option<Kept>,
+}
+
+/// Where what there is of a file is kept if it is abandoned.
+#[derive(Debug)]
+enum Kept {
+    /// In the directory of its name, under this one.
+    Beside(OsString),
+    On(Box<Shelf>),
 }
 
 impl Registry {
@@ -321,11 +346,16 @@ impl Live {
         let _ = unlinkat(&self.directory, &self.temporary, AtFlags::empty());
     }
 
+    fn rename_to(&self, name: &OsStr) -> io::Result<()> {
+        Ok(renameat(&self.directory, &self.temporary, &self.target, name)?)
+    }
+
     fn abandon(&self) {
-        let kept = self
-            .partial
-            .as_ref()
-            .is_some_and(|partial| renameat(&self.directory, &self.temporary, &self.target, partial).is_ok());
+        let kept = match &self.kept {
+            None => false,
+            Some(Kept::Beside(name)) => self.rename_to(name).is_ok(),
+            Some(Kept::On(shelf)) => shelf.take(&self.directory, &self.temporary).is_ok(),
+        };
         if !kept {
             self.remove();
         }

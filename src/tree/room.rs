@@ -113,7 +113,7 @@ pub fn plain(path: &Path) -> PathBuf {
 }
 
 /// Whether a plain path stays within whatever it is relative to.
-fn is_within(plain: &Path) -> bool {
+pub fn is_within(plain: &Path) -> bool {
     plain.components().all(|part| matches!(part, Component::Normal(_)))
 }
 

@@ -128,6 +128,9 @@ fn options(rng: &mut Rng) -> Vec<String> {
     for option in ["-E", "--chmod=Fg=u,D2775", "--chmod=o-rwx,F+X", "-@0", "--modify-window=10", "-@20"] {
         sometimes(14, option);
     }
+    for option in ["--delay-updates", "--partial-dir=.part", "--preallocate", "--fsync"] {
+        sometimes(30, option);
+    }
     for option in ["-b", "--backup-dir=../backup", "--suffix=.old"] {
         sometimes(10, option);
     }
@@ -169,6 +172,9 @@ fn options(rng: &mut Rng) -> Vec<String> {
     // What is kept beside its place keeps the directory that it is in, which rsync does not foresee in a dry run.
     let kept = options.iter().any(|option| matches!(*option, "-b" | "--backup-dir=../backup"));
     options.retain(|option| *option != "-n" || !kept);
+    // These are refused with --inplace.
+    let in_place = options.contains(&"--inplace");
+    options.retain(|option| !in_place || !matches!(*option, "--delay-updates" | "--partial-dir=.part"));
     // What gives way to what another directory has is kept by sy, and not by rsync.
     let gives_way = |option: &str| option.starts_with("--link-dest") || option.starts_with("--compare-dest");
     options.retain(|option| !gives_way(option) || !kept);

@@ -85,6 +85,10 @@ fn disagreement(way: Way, seed: u64) -> Option<String> {
         // With --inplace rsync 3.5.0 does not find its way to a directory of backups beside the destination.
         return None;
     }
+    if theirs.status.code() == Some(11) && theirs.stderr.contains("File name too long (36)") {
+        // rsync ends where it cannot keep what it replaces, because that would have too long a name.
+        return None;
+    }
     if (linked || case.is_limited()) && theirs.stderr.contains("could not make way") {
         // The other names of a file then fail with the one that cannot be made, if rsync chose that one as the first.
         return None;
