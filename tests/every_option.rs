@@ -5,10 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use nix::sys::stat::{Mode, SFlag, makedev, mknod};
-
 use crate::harness::process::Program;
-use crate::harness::tree::Tree;
+use crate::harness::tree::{Node, Tree};
 use crate::harness::{self, sync_test};
 
 /// The options of the help: each as the names that it goes by.
@@ -62,11 +60,9 @@ sync_test!(patterns_of_a_file_are_one_a_line_and_remarks_are_none, |sandbox| {
 });
 
 sync_test!(devices_and_specials_are_asked_for_apart, |sandbox| {
-    sandbox.write_source(&Tree::new().fifo("fifo").file("file", ""));
-    if harness::is_root() {
-        let null = sandbox.source().join("null");
-        mknod(&null, SFlag::S_IFCHR, Mode::S_IRUSR, makedev(1, 3)).expect("root makes devices");
-    }
+    let tree = Tree::new().fifo("fifo").file("file", "");
+    // Only root makes devices.
+    sandbox.write_source(&if harness::is_root() { tree.put("null", Node::CharDevice(1, 3)) } else { tree });
     sandbox.sync(&["-r", "--devices"]).ok().says("skipping non-regular file \"fifo\"");
     assert!(!sandbox.destination().join("fifo").exists());
     assert_eq!(sandbox.destination().join("null").exists(), harness::is_root());
