@@ -56,6 +56,8 @@ pub enum About {
     Backup,
     /// What was removed from the source.
     Removal,
+    /// A link that was left alone because it leads out of the tree.
+    UnsafeLink,
 }
 
 /// Who watches.

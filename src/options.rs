@@ -2,10 +2,12 @@
 //!
 //! What only one end needs (verbosity, the remote shell, progress) is `cli::config`'s and never travels.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::tree::entry::{Entry, Kind, Timestamp};
+use crate::tree::follow::{Follow, leads_out};
 use crate::tree::mode::{self, Step};
 
 /// The options of one sync, with rsync's meaning.
@@ -43,6 +45,18 @@ pub struct Options {
     pub dirs: bool,
     /// `-x`: stay on the source's file system.
     pub one_file_system: bool,
+    /// `-xx`: leave out the directories that others are mounted on.
+    pub skip_mounts: bool,
+    /// `-L`: copy what links lead to.
+    pub copy_links: bool,
+    /// `-k`: take links to directories for directories.
+    pub copy_dirlinks: bool,
+    /// `--copy-unsafe-links`: copy what links lead to that lead out of the tree.
+    pub copy_unsafe_links: bool,
+    /// `--safe-links`: leave links alone that lead out of the tree.
+    pub safe_links: bool,
+    /// `-K`: where the source has a directory, the destination may have a link to one.
+    pub keep_dirlinks: bool,
     /// `-c`: compare contents, not size and time.
     pub checksum: bool,
     /// `-u`: leave files alone that are newer at the destination.
@@ -151,6 +165,22 @@ impl Options {
             Kind::Fifo | Kind::Socket => self.specials,
             Kind::CharDevice { .. } | Kind::BlockDevice { .. } => self.devices,
         }
+    }
+
+    /// Whether this entry is made and changed: its kind is, and it is no link that is to be left alone.
+    pub fn takes(&self, entry: &Entry) -> bool {
+        self.selects(&entry.kind) && !self.is_unsafe(entry)
+    }
+
+    /// Whether an entry is a link that `--safe-links` leaves alone.
+    pub fn is_unsafe(&self, entry: &Entry) -> bool {
+        let Kind::Symlink { target } = &entry.kind else { return false };
+        self.safe_links && leads_out(target.as_os_str().as_bytes(), entry.relative())
+    }
+
+    /// The links of the source that are followed.
+    pub fn follow(&self) -> Follow {
+        Follow { all: self.copy_links, dirs: self.copy_dirlinks, leading_out: self.copy_unsafe_links }
     }
 
     /// Makes an entry of the source what it counts as: with the mode that `--chmod` makes of its own.

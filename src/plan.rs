@@ -128,7 +128,7 @@ pub fn decide(
     powers: Powers,
     same_contents: impl FnOnce() -> bool,
 ) -> Decision {
-    if !options.selects(&source.kind) {
+    if !options.takes(source) {
         return Decision::SKIP;
     }
     let Some(existing) = existing else {

@@ -57,7 +57,7 @@ fn tree(dirs: usize, files: usize, size: usize) -> TempDir {
 }
 
 fn scan_all(root: &Path) -> Vec<Entry> {
-    let options = ScanOptions { recursive: true, one_file_system: false, hard_links: false };
+    let options = ScanOptions { recursive: true, one_file_system: false, skip_mounts: false, hard_links: false };
     let tree = Tree::open(root).expect("the tree");
     scan(&tree, Path::new("."), &options, &mut |_: &Path, _: bool| true, &mut |path, error| {
         panic!("{}: {error}", path.display())

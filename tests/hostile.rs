@@ -651,3 +651,16 @@ fn a_server_refuses_a_start_that_cannot_be() {
     assert_eq!(server.end().0, 12);
     drop(sandbox);
 }
+
+#[test]
+fn a_receiver_with_keep_dirlinks_takes_no_link_for_a_directory_that_a_list_has_as_a_link_too() {
+    let options = Options { keep_dirlinks: true, ..archive() };
+    let sandbox = sandbox();
+    let before = Snapshot::of(&sandbox.path("outside"));
+    let mut server = Server::start(Role::Receiver, &sandbox.destination(), &options);
+    let link = entry("l", Kind::Symlink { target: Path::new("../outside").into() });
+    server.wire.send(&list(vec![entry(".", Kind::Dir), link, entry("l", Kind::Dir), file_entry("l/new", 1)]));
+    let word = server.wire.last_word().expect("it says why");
+    assert_eq!((server.end().0, word.code), (12, ExitCode::Stream));
+    assert!(Snapshot::of(&sandbox.path("outside")) == before);
+}

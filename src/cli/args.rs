@@ -55,6 +55,26 @@ pub struct Args {
     /// Copy symbolic links as symbolic links
     #[arg(short, long, help_heading = SELECTION)]
     pub links: bool,
+    /// Copy what symbolic links lead to, wherever that is
+    ///
+    /// Where links lead back to a directory that they are in, that is an error, and it is copied there without what is in it.
+    #[arg(short = 'L', long, help_heading = SELECTION)]
+    pub copy_links: bool,
+    /// Copy directories that symbolic links lead to, other links as links
+    #[arg(short = 'k', long, help_heading = SELECTION)]
+    pub copy_dirlinks: bool,
+    /// Copy what symbolic links lead to that lead out of the tree
+    #[arg(long, help_heading = SELECTION)]
+    pub copy_unsafe_links: bool,
+    /// Leave symbolic links alone that lead out of the tree; absolute ones all do
+    #[arg(long, help_heading = SELECTION)]
+    pub safe_links: bool,
+    /// At the destination, take a link to a directory for one where the source has a directory
+    ///
+    /// What is in the directory goes to where the link leads, also out of the destination. Links that the sync itself
+    /// makes are never followed.
+    #[arg(short = 'K', long, help_heading = SELECTION)]
+    pub keep_dirlinks: bool,
     /// Copy device nodes (as root) and special files
     #[arg(short = 'D', help_heading = SELECTION)]
     pub devices_and_specials: bool,
@@ -67,9 +87,9 @@ pub struct Args {
     /// Keep hard links between the files that are copied
     #[arg(short = 'H', long, help_heading = SELECTION)]
     pub hard_links: bool,
-    /// Do not cross into other file systems
-    #[arg(short = 'x', long, help_heading = SELECTION)]
-    pub one_file_system: bool,
+    /// Do not cross into other file systems; twice: and leave out where they are mounted
+    #[arg(short = 'x', long, action = ArgAction::Count, help_heading = SELECTION)]
+    pub one_file_system: u8,
     /// Leave out what matches
     #[arg(long, value_name = "PATTERN", action = ArgAction::Append, help_heading = SELECTION)]
     pub exclude: Vec<OsString>,

@@ -189,6 +189,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     }
     // Where there are no merge files the rules themselves say it all, and an older build need not know more.
     let delete_excluded = args.delete_excluded && filter::hiding_only(&mut filters).map_err(usage)?;
+    let one_file_system = flags.on(&["one_file_system"], &["no_one_file_system"]);
     Ok(Options {
         recursive: archived(&["recursive"], &["no_recursive"]),
         links: archived(&["links"], &["no_links"]),
@@ -206,7 +207,13 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         specials: archived(&["devices_and_specials", "specials"], &["no_devices_and_specials", "no_specials"]),
         hard_links: flags.on(&["hard_links"], &["no_hard_links"]),
         dirs: flags.on(&["dirs"], &["no_dirs"]),
-        one_file_system: flags.on(&["one_file_system"], &["no_one_file_system"]),
+        one_file_system,
+        skip_mounts: one_file_system && args.one_file_system > 1,
+        copy_links: args.copy_links,
+        copy_dirlinks: args.copy_dirlinks,
+        copy_unsafe_links: args.copy_unsafe_links,
+        safe_links: args.safe_links,
+        keep_dirlinks: args.keep_dirlinks,
         checksum: flags.on(&["checksum"], &["no_checksum"]),
         update: flags.on(&["update"], &["no_update"]),
         whole_file: false,

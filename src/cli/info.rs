@@ -24,6 +24,8 @@ pub enum Topic {
     Remove,
     /// Two lines at the end (1), and counts (2).
     Stats,
+    /// Links that are left alone because they lead out, where the destination is here.
+    Symsafe,
 }
 
 /// Each topic with its word, what it mentions, and the levels it has at `-v` given never, once and twice.
@@ -37,6 +39,12 @@ const TOPICS: &[(Topic, &str, &str, [u8; 3])] = &[
     (Topic::Progress, "progress", "how far it got (1 and 2 are the same: the whole sync)", [0, 0, 0]),
     (Topic::Remove, "remove", "what is removed from a source on this machine", [0, 0, 1]),
     (Topic::Stats, "stats", "1) two lines at the end, 2) counts", [0, 1, 1]),
+    (
+        Topic::Symsafe,
+        "symsafe",
+        "links that --safe-links leaves alone, where the destination is on this machine",
+        [0, 1, 1],
+    ),
 ];
 
 /// rsync's other words, and the nearest that there is.
@@ -44,7 +52,6 @@ const LACKING: &[(&str, &str)] = &[
     ("copy", "-i has c for what is made from the list"),
     ("mount", "-ii lists what is copied and what is not"),
     ("skip", "-ii lists what is left alone"),
-    ("symsafe", "-ii lists what is left alone"),
 ];
 
 /// rsync's words of `--debug`.
@@ -174,7 +181,7 @@ mod tests {
         for verbose in 0..4 {
             assert_eq!(info(verbose, ""), Info::of_verbosity(verbose));
         }
-        assert_eq!(info(0, "del,flist,misc,name,stats"), info(1, ""));
+        assert_eq!(info(0, "del,flist,misc,name,stats,symsafe"), info(1, ""));
         assert_eq!(info(1, "backup,misc2,name2,remove"), info(2, ""));
         assert_eq!(info(2, "none"), Info::default());
         assert_eq!(info(0, "ALL2").level(Topic::Name), 2);

@@ -181,7 +181,7 @@ impl Reporter {
             return;
         }
         let options = &self.scene.options;
-        if !options.selects(&entry.kind) && !entry.is_file() {
+        if options.is_unsafe(entry) || (!options.selects(&entry.kind) && !entry.is_file()) {
             // Told already, as what it is.
         } else if let Some(format) = self.format.as_ref().filter(|_| lettered && (self.all || names > 1)) {
             if options.selects(&entry.kind) {
@@ -259,6 +259,7 @@ impl Reporter {
             About::Course => self.tells(Topic::Misc, level),
             About::Backup => self.tells(Topic::Backup, 1),
             About::Removal => self.tells(Topic::Remove, 1),
+            About::UnsafeLink => self.tells(Topic::Symsafe, 1),
         };
         if told {
             self.complain(text);

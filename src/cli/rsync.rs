@@ -39,7 +39,7 @@ const NEAREST: &[(&[&str], &str)] = &[
     (&["copy-devices", "write-devices"], "devices are made with -D, never read or written"),
     (&["drop-D"], "leave out -D"),
     (&["crtimes", "N"], "times of creation are not kept"),
-    (&["insecure-links", "confine-root"], "the destination is never left by way of a link"),
+    (&["insecure-links", "confine-root"], "the destination is never left by way of a link, but with -K for one to a directory that was there"),
     (&["old-dirs", "old-d"], "--dirs works with any sy"),
 ];
 

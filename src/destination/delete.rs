@@ -141,6 +141,13 @@ impl Destination {
     /// What stands in a directory, one of ours that is closed to us included.
     fn list(&mut self, tree: &Tree, dir: &Path) -> io::Result<Listing> {
         match tree.list(dir) {
+            Err(error)
+                if self.options.keep_dirlinks
+                    && is_no_dir(&error)
+                    && tree.open_door(dir, tree.lstat(dir)?.as_ref())? =>
+            {
+                tree.list(dir)
+            }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !self.options.dry_run => {
                 self.note_before(tree, dir)?;
                 self.make_writable(tree, dir).map_err(|_| error)?;

@@ -111,7 +111,7 @@ impl Destination {
             Some(existing) if entry.is_file() => !existing.is_file() || elsewhere.purpose != Use::Copy,
             Some(existing) => entry.is_dir() && !existing.is_dir(),
         };
-        if !may_be_made || decision.action == Action::HardLink || !self.options.selects(&entry.kind) {
+        if !may_be_made || decision.action == Action::HardLink || !self.options.takes(entry) {
             return None;
         }
         let likeness = self.most_alike(elsewhere, entry, place)?;

@@ -53,7 +53,7 @@ impl Destination {
 
     /// The decision on an entry that is another name of one before it; `None` for any other entry.
     pub(super) fn follow_leader(&self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Option<Decision> {
-        let leader = self.leaders.get(&entry.link_group()?).filter(|_| self.options.selects(&entry.kind))?;
+        let leader = self.leaders.get(&entry.link_group()?).filter(|_| self.options.takes(entry))?;
         // The two are one file elsewhere too: a link to that is one to the leader.
         if existing.is_none()
             && leader.room.is_some_and(|room| self.are_one_elsewhere(entry, place, room, &leader.place))

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, ExitCode, Result};
-use crate::events::{Event, Monitor};
+use crate::events::{About, Event, Monitor};
 use crate::filter::{Filter, Scopes, Side};
 use crate::location;
 use crate::options::Options;
@@ -241,7 +241,7 @@ impl Destination {
     /// A root that nothing goes into is not made.
     fn open_root(&mut self, make: bool) -> Result<()> {
         match Tree::open(&self.root) {
-            Ok(tree) => self.tree = Some(tree),
+            Ok(tree) => self.tree = Some(if self.options.keep_dirlinks { tree.with_doors() } else { tree }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.empty.insert(PathBuf::from("."));
                 if !make {
@@ -338,7 +338,7 @@ impl Destination {
     }
 
     fn try_prepare(&mut self, entry: &Entry, place: &Path) -> Attempt<Decision> {
-        let existing = self.existing(place).map_err(|error| ("look at", error))?;
+        let existing = self.existing(entry, place).map_err(|error| ("look at", error))?;
         self.note_dir(entry, place);
         let mut decision = match self.follow_leader(entry, place, existing.as_ref()) {
             Some(decision) => decision,
@@ -384,7 +384,7 @@ impl Destination {
             Action::Create | Action::Attributes => true,
             Action::HardLink => elsewhere,
             Action::Skip if elsewhere => entry.is_file(),
-            Action::Skip => self.options.selects(&entry.kind) && existing.is_some_and(is_same),
+            Action::Skip => self.options.takes(entry) && existing.is_some_and(is_same),
             _ => false,
         };
         decision.changes.set(Changes::SETTLED, has);
@@ -392,16 +392,20 @@ impl Destination {
     }
 
     /// What stands at `place`; a directory that is not there has nothing in it.
-    fn existing(&mut self, place: &Path) -> io::Result<Option<Entry>> {
+    fn existing(&mut self, entry: &Entry, place: &Path) -> io::Result<Option<Entry>> {
         let Some(tree) = &self.tree else { return Ok(None) };
         if self.empty.contains(parent(place)) {
             // That the root was made by us just now only its decision shows: it is new.
             return Ok(None);
         }
-        if let Some(found) = self.found.as_mut().and_then(|found| found.take(place.file_name()?)) {
+        let found = self.found.as_mut().and_then(|found| found.take(place.file_name()?));
+        if let Some(found) = found.filter(|_| !(self.options.keep_dirlinks && entry.is_dir())) {
             return Ok(Some(found));
         }
-        let found = tree.lstat(place)?;
+        let mut found = tree.lstat(place)?;
+        if self.options.keep_dirlinks && entry.is_dir() && tree.open_door(place, found.as_ref())? {
+            found = tree.lstat(place)?;
+        }
         let before = self.before.get(place).filter(|_| found.as_ref().is_some_and(Entry::is_dir));
         Ok(before.cloned().or(found))
     }
@@ -413,6 +417,12 @@ impl Destination {
     }
 
     fn decide(&self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Decision {
+        if let Kind::Symlink { target } = &entry.kind
+            && self.options.is_unsafe(entry)
+        {
+            let text = format!("{} leads out, to {}: it is left alone", entry.path().display(), target.display());
+            self.monitor.remark(About::UnsafeLink, &text);
+        }
         let same_contents = || self.same_contents(entry, place);
         let decision = plan::decide(entry, existing, &self.options, self.powers(entry), same_contents);
         self.with_partial(decision, entry, place)

@@ -43,6 +43,12 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (67, &mut options.prune_empty_dirs),
         (68, &mut options.min_size),
         (69, &mut options.max_size),
+        (70, &mut options.copy_links),
+        (71, &mut options.copy_dirlinks),
+        (72, &mut options.copy_unsafe_links),
+        (73, &mut options.safe_links),
+        (74, &mut options.keep_dirlinks),
+        (75, &mut options.skip_mounts),
         (96, &mut options.bwlimit),
     ]
 }

@@ -121,7 +121,7 @@ impl Source {
         // Once for all sources in a row that are in it: there may be more of them than files can be open.
         let opened = match starts.last() {
             Some(last) if last.tree.path() == root => Ok(last.tree.clone()),
-            _ => Tree::open(&root).map(Arc::new),
+            _ => Tree::open_source(&root, options.follow()).map(Arc::new),
         };
         let tree = match opened {
             Ok(tree) => tree,
@@ -271,6 +271,7 @@ fn scan_options(options: &Options) -> ScanOptions {
     ScanOptions {
         recursive: options.recursive,
         one_file_system: options.one_file_system,
+        skip_mounts: options.skip_mounts,
         hard_links: options.hard_links,
     }
 }

@@ -4,6 +4,7 @@ pub mod aside;
 pub mod copy;
 pub mod dir;
 pub mod entry;
+pub mod follow;
 pub mod metadata;
 pub mod mode;
 pub mod owners;

@@ -3,19 +3,21 @@
 //! Parents before children; within a directory first what is no directory, then the directories, both in the order of
 //! their names' bytes, each directory followed at once by its contents. A directory costs one open and one `getdents` for
 //! each 64 KiB of names, an entry costs one `stat` by name, a link one `readlink` more. FIFOs, sockets and devices are
-//! never opened. What cannot be read is reported and the walk goes on: a caller that deletes by a scan must look there.
+//! never opened. Where links are followed each costs a `stat` more, and a directory that they lead back to ends with an
+//! error. What cannot be read is reported and the walk goes on: a caller that deletes by a scan must look there.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::Stat;
 
-use super::dir::{Chain, FileType, Listing, Tree, open_for_listing};
+use super::dir::{Chain, FileType, Listing, Tree, open_followed, open_for_listing};
 use super::entry::Entry;
+use super::follow::Follow;
 use super::paths::Paths;
 use super::stat;
 
@@ -26,6 +28,8 @@ pub struct ScanOptions {
     pub recursive: bool,
     /// Do not descend into a directory on another device than the start: it is listed as if it were empty.
     pub one_file_system: bool,
+    /// Nor list it.
+    pub skip_mounts: bool,
     /// Number the entries that are names of one file.
     pub hard_links: bool,
 }
@@ -131,7 +135,7 @@ pub fn walk(
     visit: Visit<'_>,
 ) -> Option<Entry> {
     let (listing, path) = (Listing::default(), Vec::new());
-    let mut walk = Walk { tree, options, groups, keep, report, visit, listing, path, device: 0 };
+    let mut walk = Walk { tree, options, groups, keep, report, visit, listing, path, device: 0, above: Vec::new() };
     walk.run(start).unwrap_or_else(|error| {
         (walk.report)(start, error);
         None
@@ -150,6 +154,8 @@ struct Walk<'a> {
     path: Vec<u8>,
     /// The device of the start.
     device: u64,
+    /// The directories that the walk is in, where links are followed: one of them could lead back to any.
+    above: Vec<(u64, u64)>,
 }
 
 /// The directories still to be walked in each directory of the chain, the next one last; `None` once nobody wants more.
@@ -159,13 +165,13 @@ impl Walk<'_> {
     /// Fails only where the start itself cannot be read.
     fn run(&mut self, start: &Path) -> io::Result<Option<Entry>> {
         let (parent, name) = self.tree.at(start)?;
-        let stat = stat::of_name(parent.as_fd(), name)?;
+        let stat = self.tree.follow().stat(parent.as_fd(), name, start)?;
         self.device = stat::device(&stat);
         let own = self.entry(start, &stat, parent.as_fd(), name)?;
         if !stat::is_dir(&stat) {
             return Ok(Some(own));
         }
-        let handle = match open_for_listing(parent.as_fd(), name) {
+        let handle = match self.open(parent.as_fd(), name, &stat) {
             Ok(handle) => handle,
             Err(error) => {
                 // Reported first: who is told of a directory has to know whether it lacks something.
@@ -221,6 +227,7 @@ impl Walk<'_> {
     }
 
     fn ascend(&mut self, chain: &mut Chain<'_>, pending: &mut Pending) {
+        self.above.pop();
         if let Err(error) = chain.leave() {
             // Its remaining directories cannot be reached any more; those of its parents may be.
             (self.report)(chain.path(), error);
@@ -235,7 +242,7 @@ impl Walk<'_> {
     /// into.
     fn enter(&mut self, chain: &mut Chain<'_>, path: &Path, name: &CStr, own: &mut Option<Entry>) -> io::Result<bool> {
         let parent = chain.handle()?;
-        let stat = stat::of_name(parent, name)?;
+        let stat = self.tree.follow().stat(parent, name, path)?;
         if !stat::is_dir(&stat) {
             return Err(changed());
         }
@@ -243,13 +250,39 @@ impl Walk<'_> {
         if !self.descends_into(&stat) {
             return Ok(false);
         }
-        let handle = open_for_listing(parent, name)?;
-        chain.enter(name, handle)?;
-        Ok(true)
+        let handle = self.open(parent, name, &stat)?;
+        let entered = chain.enter(name, handle);
+        if entered.is_err() {
+            self.above.pop();
+        }
+        entered.map(|()| true)
+    }
+
+    /// Opens a directory that the walk goes into, whose `stat` this is.
+    fn open(&mut self, parent: BorrowedFd<'_>, name: impl rustix::path::Arg, stat: &Stat) -> io::Result<OwnedFd> {
+        if !self.follows() {
+            return open_for_listing(parent, name);
+        }
+        let identity = (stat::device(stat), stat.st_ino);
+        if self.above.contains(&identity) {
+            return Err(io::Error::other("links lead back to a directory that it is in"));
+        }
+        let handle = open_followed(parent, name)?;
+        self.above.push(identity);
+        Ok(handle)
+    }
+
+    fn follows(&self) -> bool {
+        self.tree.follow() != Follow::NOTHING
     }
 
     fn descends_into(&self, stat: &Stat) -> bool {
-        self.options.recursive && !(self.options.one_file_system && stat::device(stat) != self.device)
+        self.options.recursive && !self.is_mounted(stat)
+    }
+
+    /// Whether a directory is on another device than the start, and that matters.
+    fn is_mounted(&self, stat: &Stat) -> bool {
+        self.options.one_file_system && stat::device(stat) != self.device
     }
 
     /// Lists the directory just entered, whose entry is `own`, and has it visited. Returns its directories, the first one
@@ -304,18 +337,27 @@ impl Walk<'_> {
         entries: &mut Vec<Entry>,
         dirs: &mut Vec<CString>,
     ) -> io::Result<()> {
+        let may_lead = matches!(file_type, Some(FileType::Symlink) | None) && self.follows();
         let is_dir = match file_type {
-            Some(file_type) => file_type == FileType::Dir,
-            None => stat::is_dir(&stat::of_name(parent, name)?),
+            Some(file_type) if !may_lead => file_type == FileType::Dir,
+            _ => match self.tree.follow().stat(parent, name, path) {
+                Ok(stat) => stat::is_dir(&stat),
+                // What nobody wants, as whatever it may be, may lead where it will.
+                Err(_) if may_lead && [false, true].iter().any(|is_dir| !self.keep.wants(path, *is_dir)) => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            },
         };
         if !self.keep.wants(path, is_dir) {
             return Ok(());
         }
         if is_dir {
-            dirs.push(name.to_owned());
+            let skipped = self.options.skip_mounts && self.is_mounted(&self.tree.follow().stat(parent, name, path)?);
+            dirs.extend((!skipped).then(|| name.to_owned()));
             return Ok(());
         }
-        let stat = stat::of_name(parent, name)?;
+        let stat = self.tree.follow().stat(parent, name, path)?;
         if stat::is_dir(&stat) {
             return Err(changed());
         }

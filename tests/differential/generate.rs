@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use fastrand::Rng;
 
@@ -26,6 +26,9 @@ pub struct Case {
 
 /// Sizes on both sides of every limit that matters: none, a delta's least, a block, a piece, a frame.
 const SIZES: [usize; 10] = [0, 1, 100, 699, 700, 4095, 4096, 9000, 65_537, 200_000];
+
+/// An absolute path of nothing.
+const NOWHERE: &str = "/nowhere/at/all";
 
 /// The merge file that cases have.
 const RULES: &str = ".rsync-filter";
@@ -59,6 +62,8 @@ impl Case {
             keeps_dirs: has("--ignore-existing"),
             ruled,
             unlinked: has("--inplace") || (has("-H") && filtered),
+            follows: FOLLOWING.iter().any(|option| has(option)),
+            enters: has("-K"),
         };
         let source = maker.source();
         // Of a root that does not exist and may not be made, rsync says in a dry run what it does not say otherwise.
@@ -91,6 +96,9 @@ const COMPARED: [[&str; 2]; 3] = [
 
 /// Options that have merge files read.
 const MERGES: [&str; 4] = ["-F", "-FF", "--filter=:e .rsync-filter", "--filter=:n .rsync-filter"];
+
+/// Options with which links of the source are followed.
+pub const FOLLOWING: [&str; 3] = ["-L", "-k", "--copy-unsafe-links"];
 
 fn options(rng: &mut Rng) -> Vec<String> {
     let mut options: Vec<&str> = match rng.u8(..6) {
@@ -156,10 +164,20 @@ fn options(rng: &mut Rng) -> Vec<String> {
     for option in ["--max-size=4095", "--min-size=100", "--max-size=9K-1"] {
         sometimes(24, option);
     }
+    for option in ["-K", "-L", "-k", "--copy-unsafe-links", "--safe-links", "-xx"] {
+        sometimes(14, option);
+    }
     if rng.u8(..5) == 0 {
         let pair = rng.choice(COMPARED).expect("a few");
         options.extend(&pair[..rng.usize(1..=2)]);
     }
+    // Where both sides follow links, one directory can be several places, and the order in which they are dealt with counts.
+    let follows = options.iter().any(|option| FOLLOWING.contains(option));
+    // And with --ignore-existing rsync goes on below a directory that it leaves alone, by way of a link that stands there.
+    options.retain(|option| !matches!(*option, "-K" | "--ignore-existing") || !follows);
+    // Of links that lead out rsync then keeps no backup.
+    let is_kept = options.iter().any(|option| matches!(*option, "-b" | "--backup-dir=../backup"));
+    options.retain(|option| *option != "--safe-links" || !is_kept);
     // With -H it depends on which name of a file is looked at first what these spare, and where --existing meets another
     // type rsync removes that and makes nothing.
     let spares = options
@@ -183,10 +201,17 @@ fn options(rng: &mut Rng) -> Vec<String> {
     options.retain(|option| *option != "-H" || !left_out);
     // With a window rsync holds a time against that of another directory's file, which it did not take.
     let compared = options.iter().any(|option| COMPARED.as_flattened().contains(option));
-    options.retain(|option| !compared || !(option.starts_with("-@") || option.starts_with("--modify-window")));
+    // And with -c it makes times the same that it takes for the same.
+    let is_exact = compared || options.contains(&"-c");
+    options.retain(|option| !is_exact || !(option.starts_with("-@") || option.starts_with("--modify-window")));
+    // Which of the names of a file are one elsewhere too depends on which are looked at first, and links lead to some.
+    options.retain(|option| *option != "-H" || !(compared && follows));
     // What is kept of the names of one file depends on which of them is made first. And rsync 3.5.0 fails to look at what it
     // has copied to such a directory.
     options.retain(|option| !matches!(*option, "-H" | "--inplace") || !kept);
+    // rsync then deletes its backups, with --delete-after even those that it has just made.
+    let beside = options.contains(&"-b");
+    options.retain(|option| *option != "--delete-excluded" || !beside);
     options.into_iter().map(String::from).collect()
 }
 
@@ -203,6 +228,10 @@ struct Maker<'a> {
     /// depends on when the other is looked at. And with -H it depends on the choice of the first name whether one that is
     /// left out is changed with those that are not.
     unlinked: bool,
+    /// Links of the source are followed.
+    follows: bool,
+    /// Links of the destination are followed.
+    enters: bool,
 }
 
 impl Maker<'_> {
@@ -238,6 +267,9 @@ impl Maker<'_> {
                 tree = tree.put(&path, self.rules());
                 self.attributes(&mut tree, &path);
             }
+        }
+        if self.follows || self.enters {
+            self.tame(&mut tree);
         }
         tree
     }
@@ -326,7 +358,7 @@ impl Maker<'_> {
     fn link_target(&mut self, tree: &Tree) -> PathBuf {
         let any = self.rng.choice(tree.entries.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
         match self.rng.u8(..5) {
-            0 => "/nowhere/at/all".into(),
+            0 => NOWHERE.into(),
             1 => "dangling".into(),
             2 => "..".into(),
             3 => "/".into(),
@@ -397,7 +429,39 @@ impl Maker<'_> {
             let links = tree.entries.values_mut().filter(|spec| matches!(spec.node, Node::HardLink(_)));
             links.for_each(|spec| spec.node = self.file());
         }
+        if self.follows || self.enters {
+            self.tame(&mut tree);
+        }
+        if self.enters {
+            open_one_door(&mut tree, source);
+        }
         tree
+    }
+
+    /// Replaces every link that could lead out of the tree, or back to where it is, for runs that follow links.
+    fn tame(&mut self, tree: &mut Tree) {
+        for path in tree.entries.keys().cloned().collect::<Vec<_>>() {
+            let Node::Symlink(target) = &tree.entries[&path].node else { continue };
+            if !is_tame(&path, target) {
+                let target = self.tame_target(tree, &path);
+                tree.entries.get_mut(&path).expect("it is there").node = Node::Symlink(target);
+            }
+        }
+    }
+
+    /// A link's text that leads to something that comes after it, or nowhere.
+    fn tame_target(&mut self, tree: &Tree, path: &Path) -> PathBuf {
+        let after: Vec<PathBuf> = tree.entries.keys().filter(|other| other.as_path() > path).cloned().collect();
+        let Some(target) = self.rng.choice(after).filter(|_| !self.one_in(6)) else {
+            return if self.one_in(2) { "dangling" } else { NOWHERE }.into();
+        };
+        let up: PathBuf = path.components().skip(1).map(|_| "..").collect();
+        if self.one_in(4) && up.as_os_str().is_empty() {
+            // Not the shortest way, and so one that counts as leading out. It goes up from a directory that is no link.
+            let back: PathBuf = target.components().skip(1).map(|_| "..").collect();
+            return target.parent().unwrap_or(Path::new("")).join(back).join(target);
+        }
+        up.join(target)
     }
 
     /// Gives a directory, with all that is in it, another name, or that of a file.
@@ -510,5 +574,33 @@ impl Maker<'_> {
             (5, _) => (vec!["source/.".into()], "destination/".into()),
             _ => (vec!["source/".into()], "destination".into()),
         }
+    }
+}
+
+/// Whether a link leads nowhere, or down or along to what comes after it: then no way along links leads back or out. Where it
+/// goes up anywhere but at its start, what it goes up from may be a link.
+fn is_tame(path: &Path, target: &Path) -> bool {
+    let mut place: Vec<_> = path.components().collect();
+    place.pop();
+    let mut rest = target.components().peekable();
+    while rest.next_if_eq(&Component::ParentDir).is_some() {
+        if place.pop().is_none() {
+            return false;
+        }
+    }
+    let goes_down = |part: &Component<'_>| matches!(part, Component::Normal(_));
+    target == Path::new(NOWHERE)
+        || (rest.clone().all(|part| goes_down(&part)) && place.into_iter().chain(rest).gt(path.components()))
+}
+
+/// Makes of the destination's links one that `-K` passes through, out of the destination, and has the others lead nowhere:
+/// what becomes of two directories that are one depends on which is dealt with first.
+fn open_one_door(tree: &mut Tree, source: &Tree) {
+    let mut left = Some("outside/sub");
+    for (path, spec) in tree.entries.iter_mut().filter(|(_, spec)| matches!(spec.node, Node::Symlink(_))) {
+        let is_place = source.entries.get(path).is_some_and(|spec| spec.node == Node::Dir);
+        let up: PathBuf = path.components().map(|_| "..").collect();
+        let target = left.take_if(|_| is_place).map_or("dangling".into(), |outside| up.join(outside));
+        spec.node = Node::Symlink(target);
     }
 }

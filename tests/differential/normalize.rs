@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sy::cli::names::printable;
 
-use super::generate::Case;
+use super::generate::{Case, FOLLOWING};
 use crate::harness::Snapshot;
 use crate::harness::process::Finished;
 use crate::harness::snapshot::Contents;
@@ -24,6 +24,10 @@ pub fn tree(mut tree: Snapshot, begun: SystemTime, case: &Case) -> Snapshot {
         // Times since the case began are "now", whatever they are. Without -t a directory's time tells only whether
         // something was made in it under a temporary name; that of the directory above the destination is nobody's.
         if mtime >= begun || (is_dir && !keeps_times) || path.as_os_str() == "." {
+            item.mtime = (i64::MAX, 0);
+        }
+        // With -K rsync gives the link the times of the directory, and sy what it leads to.
+        if case.enters() && (path.starts_with("outside/sub") || matches!(item.contents, Contents::Symlink(_))) {
             item.mtime = (i64::MAX, 0);
         }
         // What is not kept, linked names have from whichever of them was there before.
@@ -54,6 +58,16 @@ impl Case {
     /// Whether not all that the source does not have may be deleted.
     pub fn is_limited(&self) -> bool {
         self.options.iter().any(|option| option.starts_with("--max-delete"))
+    }
+
+    /// Whether links are followed, at either end.
+    pub fn follows_links(&self) -> bool {
+        self.enters() || self.options.iter().any(|option| FOLLOWING.contains(&option.as_str()))
+    }
+
+    /// Whether links are followed at the destination.
+    fn enters(&self) -> bool {
+        self.options.iter().any(|option| option == "-K")
     }
 
     /// Whether a path below the tool's directory held something of another type before.
@@ -112,6 +126,7 @@ impl Case {
         let trees = source.into_iter().chain(&self.destination);
         let nodes = trees.flat_map(|tree| &tree.entries).filter_map(|(path, spec)| match &spec.node {
             Node::HardLink(first) => Some([path.clone(), first.clone()]),
+            Node::Symlink(_) if self.follows_links() => Some([path.clone(), path.clone()]),
             _ => None,
         });
         nodes.flatten().filter_map(|path| Some(printable(Path::new(path.file_name()?)))).collect()

@@ -1,4 +1,4 @@
-//! Opening a directory below another without ever passing through a symbolic link.
+//! Opening a directory below another without ever passing through a symbolic link, but for a source that follows them.
 //!
 //! On Linux one `openat2` does it; where the kernel has none (before 5.6) or a sandbox's filter refuses it, and on other
 //! systems, each component is opened from the one before it with `O_NOFOLLOW`. Both refuse a link at every position, and
@@ -21,6 +21,8 @@ pub(in crate::tree) enum Strategy {
     /// Component by component.
     #[cfg_attr(target_os = "linux", cfg(test))]
     Components,
+    /// Component by component, with links followed: for a source whose user wants that, and for nothing else.
+    Following,
 }
 
 impl Strategy {
@@ -36,13 +38,14 @@ impl Strategy {
 /// Opens the directory `path`, components joined by single slashes, below `base`. The path is taken as checked.
 ///
 /// # Errors
-/// `ELOOP` or `ENOTDIR` where a component is a symbolic link, and what `open` says otherwise.
+/// `ELOOP` or `ENOTDIR` where a component is a symbolic link and that is not followed, and what `open` says otherwise.
 pub(super) fn open_dir(base: BorrowedFd<'_>, path: &[u8], strategy: Strategy) -> io::Result<OwnedFd> {
     match strategy {
         #[cfg(target_os = "linux")]
         Strategy::Kernel => Ok(kernel::open_dir(base, path)?),
         #[cfg_attr(target_os = "linux", cfg(test))]
-        Strategy::Components => Ok(open_by_components(base, path)?),
+        Strategy::Components => Ok(open_by_components(base, path, OFlags::empty())?),
+        Strategy::Following => Ok(open_by_components(base, path, OFlags::NOFOLLOW)?),
     }
 }
 
@@ -58,6 +61,12 @@ pub(in crate::tree) fn search_flags() -> OFlags {
 /// Opens the directory `name` (one component, or `.`) of `parent` for reading its entries.
 pub(in crate::tree) fn open_for_listing(parent: BorrowedFd<'_>, name: impl Arg) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(parent, name, flags, Mode::empty())?)
+}
+
+/// Like [`open_for_listing`], and what a link `name` leads to is opened.
+pub(in crate::tree) fn open_followed(parent: BorrowedFd<'_>, name: impl Arg) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(openat(parent, name, flags, Mode::empty())?)
 }
 
@@ -79,12 +88,14 @@ pub(in crate::tree) fn open_same_mount(parent: BorrowedFd<'_>, name: impl Arg + 
     Ok(directory)
 }
 
-fn open_by_components(base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+/// Opens one component from the one before it, without the flags `less`.
+fn open_by_components(base: BorrowedFd<'_>, path: &[u8], less: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = search_flags() - less;
     let mut names = path.split(|byte| *byte == b'/');
     let first = names.next().unwrap_or(b".");
-    let mut handle = openat(base, first, search_flags(), Mode::empty())?;
+    let mut handle = openat(base, first, flags, Mode::empty())?;
     for name in names {
-        handle = openat(handle.as_fd(), name, search_flags(), Mode::empty())?;
+        handle = openat(handle.as_fd(), name, flags, Mode::empty())?;
     }
     Ok(handle)
 }
@@ -105,12 +116,12 @@ mod kernel {
 
     pub(super) fn open_dir(base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
         if MISSING.load(Ordering::Relaxed) {
-            return open_by_components(base, path);
+            return open_by_components(base, path, OFlags::empty());
         }
         match open_in_pieces(base, path) {
             Err(Errno::NOSYS | Errno::PERM) => {
                 MISSING.store(true, Ordering::Relaxed);
-                open_by_components(base, path)
+                open_by_components(base, path, OFlags::empty())
             }
             result => result,
         }

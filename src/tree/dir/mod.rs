@@ -4,11 +4,14 @@
 //! `beneath`), and the last component is used in an `*at` call that does not follow one either. So nothing that a peer,
 //! or anybody else who may write into the tree, plants there makes us act outside of it. What stays possible: an entry
 //! is exchanged for another of the same directory between two calls, and a directory is moved away while it is in use.
+//! The links of a destination that are passed through all the same are in `doors`. A source whose user wants links followed
+//! is opened by [`Tree::open_source`], and read through them.
 //!
 //! Errors are plain `io::Error`s: the caller knows what was being done and adds the path.
 
 mod beneath;
 mod chain;
+mod doors;
 mod handles;
 mod list;
 mod look;
@@ -29,15 +32,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, mkdirat, openat, renameat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
-pub(in crate::tree) use beneath::{open_for_listing, search_flags};
+pub(in crate::tree) use beneath::{open_followed, open_for_listing, search_flags};
 pub(in crate::tree) use chain::Chain;
 pub use list::{DirItem, FileType, Listing};
 pub use look::Looked;
 
 use super::entry::{Entry, Kind};
+use super::follow::Follow;
 use super::paths::Paths;
 use super::stat::{self, bits};
 use beneath::Strategy;
+use doors::Doors;
 use handles::Handles;
 
 /// A tree on disk, reached through a handle on its root.
@@ -46,6 +51,10 @@ pub struct Tree {
     root: Arc<OwnedFd>,
     path: Arc<Path>,
     strategy: Strategy,
+    /// The links that are followed in it, of a source.
+    follow: Follow,
+    /// The links that are passed through in it, of a destination that may have such.
+    doors: Option<Arc<Doors>>,
     /// Raised whenever a path may have come to mean another directory; shared by all clones.
     generation: Arc<AtomicU64>,
     handles: Mutex<Handles>,
@@ -57,10 +66,24 @@ impl Tree {
     /// # Errors
     /// What `open` says; `NotADirectory` for anything else than a directory.
     pub fn open(path: &Path) -> io::Result<Tree> {
-        Self::open_with(path, Strategy::best())
+        Self::open_with(path, Strategy::best(), Follow::NOTHING)
     }
 
-    fn open_with(path: &Path, strategy: Strategy) -> io::Result<Tree> {
+    /// Opens the tree of a source at `path`, to be read with the links of `follow` taken for what they lead to.
+    ///
+    /// # Errors
+    /// Those of [`Tree::open`].
+    pub fn open_source(path: &Path, follow: Follow) -> io::Result<Tree> {
+        let strategy = if follow == Follow::NOTHING { Strategy::best() } else { Strategy::Following };
+        Self::open_with(path, strategy, follow)
+    }
+
+    /// The same tree, which may have doors: see [`Tree::open_door`].
+    pub fn with_doors(self) -> Tree {
+        Tree { doors: Some(Arc::default()), ..self }
+    }
+
+    fn open_with(path: &Path, strategy: Strategy, follow: Follow) -> io::Result<Tree> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = match openat(CWD, path, flags, Mode::empty()) {
             // What may be searched but not read can still be written to.
@@ -71,6 +94,8 @@ impl Tree {
             root: Arc::new(root),
             path: path.into(),
             strategy,
+            follow,
+            doors: None,
             generation: Arc::default(),
             handles: Mutex::default(),
         })
@@ -85,6 +110,8 @@ impl Tree {
             root: Arc::clone(&self.root),
             path: Arc::clone(&self.path),
             strategy: self.strategy,
+            follow: self.follow,
+            doors: self.doors.clone(),
             generation: Arc::clone(&self.generation),
             handles: Mutex::default(),
         })
@@ -95,14 +122,19 @@ impl Tree {
         &self.path
     }
 
-    /// The entry at `relative`, a link as itself; `None` where there is none, its parent is missing, or a parent is no
-    /// directory or a symbolic link. Link group and digest are not filled in.
+    /// The links that are followed in it.
+    pub(in crate::tree) fn follow(&self) -> Follow {
+        self.follow
+    }
+
+    /// The entry at `relative`, a link as itself unless it is one that a source follows; `None` where there is none, its
+    /// parent is missing, or a parent is no directory or a symbolic link. Link group and digest are not filled in.
     ///
     /// # Errors
     /// Any other failure of `stat` or `readlink`.
     pub fn lstat(&self, relative: &Path) -> io::Result<Option<Entry>> {
         let found = self.at(relative).and_then(|(parent, name)| {
-            let stat = stat::of_name(parent.as_fd(), name)?;
+            let stat = self.follow.stat(parent.as_fd(), name, relative)?;
             stat::entry(Paths::new(&self.path, relative), &stat, parent.as_fd(), name)
         });
         match found {
@@ -131,6 +163,9 @@ impl Tree {
         let (parent, name) = self.at(relative)?;
         let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let handle = match openat(&parent, name, flags, Mode::empty()) {
+            Err(Errno::LOOP) if self.follow.opens(parent.as_fd(), name, relative)? => {
+                openat(&parent, name, flags - OFlags::NOFOLLOW, Mode::empty())?
+            }
             // A link, a socket, a device without a driver, a directory opened for writing.
             Err(Errno::LOOP | Errno::NXIO | Errno::NODEV | Errno::ISDIR) => return Err(not_regular()),
             result => result?,
@@ -166,7 +201,8 @@ impl Tree {
     /// `AlreadyExists` where anything is there.
     pub fn symlink(&self, target: &Path, relative: &Path) -> io::Result<()> {
         let (parent, name) = self.at(relative)?;
-        Ok(symlinkat(target, &parent, name)?)
+        symlinkat(target, &parent, name)?;
+        self.note_link(&parent, name)
     }
 
     /// Makes `to` another name of the file `from`, which is not followed if it is a link.
@@ -277,6 +313,9 @@ impl Tree {
     /// The parent directory of `relative` and its last component.
     pub(in crate::tree) fn at<'p>(&self, relative: &'p Path) -> io::Result<(Arc<OwnedFd>, &'p OsStr)> {
         let (parent, name) = path::split(relative)?;
+        if self.doors.as_ref().is_some_and(|doors| doors.contains(relative)) {
+            return Ok((self.directory(path::directory(relative)?)?, OsStr::new(".")));
+        }
         Ok((self.directory(parent)?, name))
     }
 
@@ -289,8 +328,8 @@ impl Tree {
         let nearest = self.handles.lock().unwrap_or_else(PoisonError::into_inner).nearest(path, generation);
         let handle = match nearest {
             Some((covered, handle)) if covered == path.len() => return Ok(handle),
-            Some((covered, above)) => beneath::open_dir(above.as_fd(), &path[covered + 1..], self.strategy)?,
-            None => beneath::open_dir(self.root.as_fd(), path, self.strategy)?,
+            Some((covered, above)) => self.open_through(&above, path, covered)?,
+            None => self.open_through(&self.root, path, 0)?,
         };
         let handle = Arc::new(handle);
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
@@ -303,7 +342,7 @@ impl Tree {
         if path.is_empty() {
             return Ok(openat(&*self.root, ".", search_flags(), Mode::empty())?);
         }
-        beneath::open_dir(self.root.as_fd(), path, self.strategy)
+        self.open_through(&self.root, path, 0)
     }
 
     /// To be called after a directory has been removed or renamed.

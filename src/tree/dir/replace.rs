@@ -18,7 +18,10 @@ impl Tree {
     /// `IsADirectory` where a directory is there; `Interrupted` after [`place::abandon_all`].
     pub fn replace_with_symlink(&self, target: &Path, relative: &Path) -> io::Result<()> {
         let (parent, name) = self.at(relative)?;
-        place::replace(&parent, name, |temporary| Ok(symlinkat(target, &parent, temporary)?))
+        place::replace(&parent, name, |temporary| {
+            symlinkat(target, &parent, temporary)?;
+            self.note_link(&parent, temporary)
+        })
     }
 
     /// Makes `relative` another name of the file `from`, in place of what is there.

@@ -9,7 +9,7 @@ use super::super::entry::Kind;
 use super::super::testing::{Place, bound_by_modes, path};
 use super::*;
 
-const ALL: ScanOptions = ScanOptions { recursive: true, one_file_system: false, hard_links: true };
+const ALL: ScanOptions = ScanOptions { recursive: true, one_file_system: false, skip_mounts: false, hard_links: true };
 
 fn listed(entries: &[Entry]) -> Vec<String> {
     entries.iter().map(|entry| entry.relative().display().to_string()).collect()
