@@ -23,6 +23,7 @@ use crate::options::Options;
 use crate::plan::Decision;
 use crate::protocol::hello::Silence;
 use crate::session::{self, Outcome, Prepared, Request};
+use crate::source::relative::Named;
 use crate::source::{self, Source, removal};
 use crate::transport::memory;
 use crate::tree::copy::copy_contents;
@@ -58,6 +59,10 @@ pub async fn run(mut request: Request, monitor: &Arc<Monitor>) -> Result<Outcome
 fn is_onto_itself(request: &Request) -> bool {
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     let Some(destination) = identity(Path::new(OsStr::from_bytes(&request.destination))) else { return false };
+    if request.options.relative {
+        let mut roots = request.sources.iter().filter_map(|source| Named::parse(source)).map(|named| named.root);
+        return roots.any(|root| identity(&root) == Some(destination));
+    }
     request.sources.iter().map(|source| Path::new(OsStr::from_bytes(source))).any(|source| {
         let parent = source.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let dir = if location::copies_contents(source) { source } else { parent };

@@ -47,6 +47,8 @@ pub struct Options {
     pub one_file_system: bool,
     /// `-xx`: leave out the directories that others are mounted on.
     pub skip_mounts: bool,
+    /// `-R`: keep the paths of the sources.
+    pub relative: bool,
     /// `-L`: copy what links lead to.
     pub copy_links: bool,
     /// `-k`: take links to directories for directories.

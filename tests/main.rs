@@ -20,6 +20,7 @@ mod merge_files;
 #[cfg(not(feature = "daemon"))]
 mod no_daemon;
 mod output;
+mod relative;
 mod scale;
 mod selection;
 mod ssh;

@@ -52,6 +52,11 @@ pub struct Args {
     /// Copy directories without descending into them
     #[arg(short, long, help_heading = SELECTION)]
     pub dirs: bool,
+    /// Keep the paths of the sources as they are typed, from the / or /./ in them on
+    ///
+    /// The directories that lead to them are copied too, without what else is in them.
+    #[arg(short = 'R', long, help_heading = SELECTION)]
+    pub relative: bool,
     /// Copy symbolic links as symbolic links
     #[arg(short, long, help_heading = SELECTION)]
     pub links: bool,
@@ -449,6 +454,8 @@ pub struct Negations {
     pub no_hard_links: bool,
     #[arg(long, alias = "no-d", hide = true)]
     pub no_dirs: bool,
+    #[arg(long, alias = "no-R", hide = true)]
+    pub no_relative: bool,
     #[arg(long, alias = "no-x", hide = true)]
     pub no_one_file_system: bool,
     #[arg(long, alias = "no-m", hide = true)]

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::filter::{self, Action, Filter, FilterError};
 use crate::location::Location;
 use crate::options::{DeleteTime, Options};
+use crate::source::relative::Named;
 use crate::transport::ssh::{self, Remote};
 use crate::tree::metadata;
 use crate::tree::mode::{self, Step};
@@ -75,6 +76,16 @@ pub enum Transfer {
     },
 }
 
+impl Transfer {
+    fn sources(&self) -> &[Vec<u8>] {
+        match self {
+            Transfer::Local { sources, .. } | Transfer::Push { sources, .. } | Transfer::Pull { sources, .. } => {
+                sources
+            }
+        }
+    }
+}
+
 /// What is printed.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -123,6 +134,11 @@ impl Config {
         }
         let flags = Flags { matches };
         let transfer = transfer(&args, &flags, locations, destination)?;
+        let goes_up = |source: &&Vec<u8>| options.relative && Named::parse(source).is_none();
+        if let Some(source) = transfer.sources().iter().find(goes_up) {
+            let shown = OsStr::from_bytes(source).display();
+            return Err(Error::Usage(format!("{shown}: a path with .. cannot be kept (-R); put /./ behind it")));
+        }
         let local = matches!(transfer, Transfer::Local { .. });
         options.whole_file = flags.on(&["whole_file"], &["no_whole_file"]) || (local && !flags.given("no_whole_file"));
         let use_daemon = args.use_daemon.unwrap_or_default();
@@ -209,6 +225,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         dirs: flags.on(&["dirs"], &["no_dirs"]),
         one_file_system,
         skip_mounts: one_file_system && args.one_file_system > 1,
+        relative: flags.on(&["relative"], &["no_relative"]),
         copy_links: args.copy_links,
         copy_dirlinks: args.copy_dirlinks,
         copy_unsafe_links: args.copy_unsafe_links,
@@ -603,6 +620,7 @@ mod tests {
     fn what_cannot_be_is_refused() {
         for line in [
             "-aH --remove-source-files a b",
+            "-aR a/../b c",
             "-a --chmod=u+q a b",
             "-a --chmod= a b",
             "-ab --suffix=/ a b",

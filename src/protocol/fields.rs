@@ -49,6 +49,7 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (73, &mut options.safe_links),
         (74, &mut options.keep_dirlinks),
         (75, &mut options.skip_mounts),
+        (76, &mut options.relative),
         (96, &mut options.bwlimit),
     ]
 }

@@ -75,12 +75,13 @@ impl Host {
         let known = RoundTrip::new(self.clock.since(start.echo));
         // A client who did not wait for our greeting had nothing to echo.
         let asks = start.role == Role::Sender && start.echo == 0;
+        let keeps = start.role == Role::Sender && start.options.relative;
         let part = Part {
             role: start.role,
             options: start.options,
             greeted: Arc::new(greeted.into()),
             seed: start.seed,
-            paths: start.paths.into_iter().map(|path| at_home(path, self.home.as_deref())).collect(),
+            paths: start.paths.into_iter().map(|path| at_home(path, keeps, self.home.as_deref())).collect(),
             asked_for: None,
             distance: Distance { clock: self.clock, known, asks },
             lister: None,
@@ -133,15 +134,20 @@ impl Events for Relay {
 }
 
 /// `~` and `~/...` as the user's shell would have them: no shell sees a path of ours. A relative path begins at `home`, or
-/// where the process is, which is the same for one that `ssh` has started.
-pub(super) fn at_home(path: Vec<u8>, home: Option<&Path>) -> Vec<u8> {
+/// where the process is, which is the same for one that `ssh` has started. Where the path `keeps` its directories (`-R`) those
+/// of `home` are none of them.
+pub(super) fn at_home(path: Vec<u8>, keeps: bool, home: Option<&Path>) -> Vec<u8> {
     match path.strip_prefix(b"~") {
         Some(rest) if rest.is_empty() || rest.starts_with(b"/") => {
             let home = home.map(|home| home.as_os_str().to_owned()).or_else(|| std::env::var_os("HOME"));
             home.map(|home| [home.as_bytes(), rest].concat()).unwrap_or(path)
         }
         _ => match home {
-            Some(home) if !path.starts_with(b"/") => [home.as_os_str().as_bytes(), b"/", &path].concat(),
+            Some(home) if !path.starts_with(b"/") => {
+                let begins_later = path.windows(3).any(|part| part == b"/./");
+                let between: &[u8] = if keeps && !begins_later { b"/./" } else { b"/" };
+                [home.as_os_str().as_bytes(), between, &path].concat()
+            }
             _ => path,
         },
     }

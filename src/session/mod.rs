@@ -266,7 +266,7 @@ async fn play(
     let played = tokio::task::spawn_blocking(move || {
         let filter = Filter::of(&session.options).map_err(|error| Error::Usage(error.to_string()));
         let result = filter.and_then(|filter| {
-            session.requested = asked_for.map(|sources| Requested::new(&sources, filter.clone()));
+            session.requested = asked_for.map(|sources| Requested::new(&sources, &session.options, filter.clone()));
             match role {
                 Role::Sender => sender::run(&mut session, &paths, &filter, lister),
                 Role::Receiver => receiver::run(&mut session, &paths, filter),

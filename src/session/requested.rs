@@ -3,33 +3,53 @@
 //! Without this a server could add names of its own choice to any pull: a `.bashrc` beside the file that was asked for.
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Side};
 use crate::location;
+use crate::options::Options;
+use crate::source::relative::Named;
 use crate::tree::entry::Entry;
 
-/// The names that a list may begin with, and the rules that it must have obeyed.
+/// The paths that a list may have, and the rules that it must have obeyed.
 #[derive(Debug)]
 pub struct Requested {
-    /// `None` where the contents of some source were asked for: their names are the server's to say.
-    names: Option<HashSet<OsString>>,
+    /// The paths that were asked for, with all below them. `None` where the contents of some source were: their names are
+    /// the server's to say.
+    paths: Option<HashSet<PathBuf>>,
+    /// The directories that lead to them, where paths are kept.
+    leading: HashSet<PathBuf>,
     filter: Filter,
 }
 
 impl Requested {
     /// What `sources`, as typed, ask for under the rules of `filter`.
-    pub fn new(sources: &[Vec<u8>], filter: Filter) -> Requested {
+    pub fn new(sources: &[Vec<u8>], options: &Options, filter: Filter) -> Requested {
+        if options.relative {
+            return Requested::with_paths(sources, filter);
+        }
         let named = |source: &Vec<u8>| {
             let path = Path::new(OsStr::from_bytes(source));
             // The home directory's own name is not known here.
             let contents = location::copies_contents(path) || source == b"~";
-            path.file_name().filter(|_| !contents).map(OsStr::to_os_string)
+            path.file_name().filter(|_| !contents).map(PathBuf::from)
         };
-        Requested { names: sources.iter().map(named).collect(), filter }
+        Requested { paths: sources.iter().map(named).collect(), leading: HashSet::new(), filter }
+    }
+
+    /// What sources ask for whose paths are kept.
+    fn with_paths(sources: &[Vec<u8>], filter: Filter) -> Requested {
+        let named: Vec<Named> = sources.iter().filter_map(|source| Named::parse(source)).collect();
+        let leading = named.iter().flat_map(Named::leading).map(Path::to_path_buf);
+        let root = named.iter().any(|named| named.dot).then(|| PathBuf::from("."));
+        let leading = leading.chain(root).collect();
+        // Nor is where the home directory is.
+        let known = |named: &&Named| named.path != Path::new(".") && !is_home(&named.root) && !is_home(&named.path);
+        let paths = named.iter().map(|named| Some(named).filter(known).map(|named| named.path.clone())).collect();
+        Requested { paths, leading, filter }
     }
 
     /// Holds an entry against what was asked for.
@@ -38,16 +58,15 @@ impl Requested {
     /// [`Error::Stream`] for an entry that nobody asked for.
     pub fn check(&self, entry: &Entry) -> Result<()> {
         let path = entry.relative();
-        let first = match path.components().next() {
-            Some(Component::Normal(first)) => Some(first),
-            _ => None,
+        let named = match &self.paths {
+            None => true,
+            Some(paths) => {
+                let first = path.components().next().is_some_and(|first| paths.contains(Path::new(first.as_os_str())));
+                first || (!self.leading.is_empty() && path.ancestors().any(|above| paths.contains(above)))
+            }
         };
-        let named = match (&self.names, first) {
-            (None, _) => true,
-            (Some(names), Some(first)) => names.contains(first),
-            (Some(_), None) => false,
-        };
-        if named && !self.excludes(entry) {
+        let leads = entry.is_dir() && self.leading.contains(path);
+        if leads || named && !self.excludes(entry) {
             return Ok(());
         }
         Err(Error::Stream(format!("the other end lists {path:?}, which was not asked for")))
@@ -59,11 +78,16 @@ impl Requested {
             return false;
         }
         let path = entry.relative();
-        path.ancestors().any(|part| {
+        path.ancestors().filter(|part| !self.leading.contains(*part)).any(|part| {
             let is_dir = part != path || entry.is_dir();
             self.filter.surely_excludes(Side::Sender, part, is_dir)
         })
     }
+}
+
+/// Whether a path on the other machine begins in its user's home directory.
+fn is_home(path: &Path) -> bool {
+    path.components().next().is_some_and(|first| first.as_os_str() == "~")
 }
 
 #[cfg(test)]
@@ -72,10 +96,30 @@ mod tests {
     use crate::tree::entry::Kind;
 
     fn accepts(sources: &[&str], rules: &[&str], name: &str) -> bool {
+        accepts_with(&Options::default(), sources, rules, Entry::sample(name, Kind::File { size: 0 }))
+    }
+
+    fn accepts_with(options: &Options, sources: &[&str], rules: &[&str], entry: Entry) -> bool {
         let sources: Vec<Vec<u8>> = sources.iter().map(|source| source.as_bytes().to_vec()).collect();
         let rules: Vec<Vec<u8>> = rules.iter().map(|rule| rule.as_bytes().to_vec()).collect();
-        let entry = Entry::sample(name, Kind::File { size: 0 });
-        Requested::new(&sources, Filter::parse(&rules).expect("rules")).check(&entry).is_ok()
+        Requested::new(&sources, options, Filter::parse(&rules).expect("rules")).check(&entry).is_ok()
+    }
+
+    #[test]
+    fn where_paths_are_kept_a_server_lists_what_leads_to_them_as_directories_and_nothing_beside() {
+        let relative = Options { relative: true, ..Options::default() };
+        let accepts = |sources: &[&str], name: &str, kind: Kind| {
+            accepts_with(&relative, sources, &["- a", "- x"], Entry::sample(name, kind))
+        };
+        let file = || Kind::File { size: 0 };
+        assert!(accepts(&["a/b/c"], "a", Kind::Dir) && accepts(&["a/b/c"], "a/b", Kind::Dir));
+        assert!(accepts(&["a/b/c"], "a/b/c/d", file()));
+        assert!(!accepts(&["a/b/c"], "a/b", file()), "what leads to it is a directory");
+        assert!(!accepts(&["a/b/c"], "a/b/d", file()) && !accepts(&["a/b/c"], "b", Kind::Dir));
+        assert!(!accepts(&["a/b/c"], "a/b/c/x", file()), "the rules left it out");
+        assert!(accepts(&["r/./b/c"], "b", Kind::Dir) && !accepts(&["r/./b/c"], "r", Kind::Dir));
+        assert!(!accepts(&["b"], ".", Kind::Dir) && accepts(&["./b"], ".", Kind::Dir));
+        assert!(accepts(&["r/./"], "any", file()) && accepts(&["~/b"], "home/me/b", file()));
     }
 
     #[test]

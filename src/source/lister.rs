@@ -1,9 +1,9 @@
 //! A source that is listed ahead of who sends it: directory by directory, on a thread of its own, so many directories
 //! ahead and no more.
 //!
-//! Only where each directory can be told by itself: the sources are directories, none of them twice by one name, and nothing
-//! is to be deleted before all is listed. Anything else is for [`Source::scan`](super::Source::scan), which sees all of it
-//! before anybody else does.
+//! Only where each directory can be told by itself: the sources are directories, none of them twice by one name, their
+//! paths are not kept, and nothing is to be deleted before all is listed. Anything else is for
+//! [`Source::scan`](super::Source::scan), which sees all of it before anybody else does.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
+use super::relative::Named;
 use super::{Rules, absolute, digest, report_unlisted, scan_options, split};
 use crate::events::Monitor;
 use crate::filter::{Filter, Side, Verdict};
@@ -102,13 +103,13 @@ impl Lister {
         // Who deletes before anything else has to know of all there is, who leaves out empty directories of all that is
         // below them, and who gives files their names at the end does so before directories are done with.
         let wants_all = options.delete == Some(DeleteTime::Before) || options.prune_empty_dirs || options.delay_updates;
-        if !options.recursive || wants_all {
+        if !options.recursive || options.relative || wants_all {
             return None;
         }
         let mut roots: BTreeMap<OsString, (Arc<Tree>, PathBuf)> = BTreeMap::new();
         let mut last: Option<Arc<Tree>> = None;
         for path in paths {
-            let (root, start) = split(Path::new(OsStr::from_bytes(path)));
+            let Named { root, path: start, .. } = split(Path::new(OsStr::from_bytes(path)));
             // Once for all sources in a row that are in it: there may be more of them than files can be open.
             let tree = match last.take_if(|last| last.path() == root) {
                 Some(tree) => tree,

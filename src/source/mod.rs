@@ -25,7 +25,10 @@ use crate::tree::entry::{Digest, Entry};
 use crate::tree::scanner::{Keep, LinkGroups, ScanOptions, Wanted, scan_with};
 
 pub mod lister;
+pub mod relative;
 pub mod removal;
+
+use relative::Named;
 
 /// Read at once where contents are only hashed, in bytes.
 const HASH_BUFFER: usize = 256 << 10;
@@ -73,9 +76,50 @@ impl Keep for Rules<'_> {
 /// What one source argument names.
 struct Start {
     tree: Arc<Tree>,
-    /// Below the tree's root; `.` where the contents are meant.
+    /// Below the tree's root.
     path: PathBuf,
     is_dir: bool,
+    /// What is in it is meant, even without `-r`.
+    contents: bool,
+}
+
+/// What is to be listed, and the tree that was opened last: sources in a row are mostly in one, and there may be more of
+/// them than files can be open.
+#[derive(Default)]
+struct Found {
+    starts: Vec<Start>,
+    /// Directories that lead to starts whose paths are kept.
+    leading: Vec<(Arc<Tree>, Entry)>,
+    named: HashSet<PathBuf>,
+    opened: Option<(Arc<Tree>, Filter)>,
+}
+
+impl Found {
+    /// The tree at `root`, and the rules as they are there.
+    fn open(&mut self, root: &Path, options: &Options, filter: &Filter) -> io::Result<(Arc<Tree>, Filter)> {
+        if let Some(opened) = self.opened.take_if(|(tree, _)| tree.path() == root) {
+            return Ok(self.opened.insert(opened).clone());
+        }
+        let tree = Tree::open_source(root, options.follow())?;
+        let tree = Arc::new(if options.relative { tree.with_doors() } else { tree });
+        // Of another root the names may be the same, and the directories others.
+        self.named.clear();
+        Ok(self.opened.insert((tree, filter.clone().with_root(&absolute(root)))).clone())
+    }
+
+    /// The directories that lead to a source and have not been found before.
+    fn leading_to(&self, named: &Named, tree: &Tree) -> io::Result<Vec<Entry>> {
+        let root = named.dot.then(|| Path::new("."));
+        let unknown = root.into_iter().chain(named.leading()).filter(|path| !self.named.contains(*path));
+        unknown.map(|path| relative::leading_dir(tree, path)?.ok_or(Errno::NOENT.into())).collect()
+    }
+
+    fn lead(&mut self, leading: Vec<Entry>, tree: &Arc<Tree>) {
+        for entry in leading {
+            self.named.insert(entry.relative().to_path_buf());
+            self.leading.push((tree.clone(), entry));
+        }
+    }
 }
 
 impl Source {
@@ -94,16 +138,21 @@ impl Source {
             roots: Vec::new(),
             groups: LinkGroups::default(),
         };
-        let mut starts = Vec::with_capacity(paths.len());
+        let mut found = Found::default();
         for path in paths {
-            source.find(Path::new(OsStr::from_bytes(path)), options, filter, monitor, &mut starts);
+            source.find(path, options, filter, monitor, &mut found);
+        }
+        let Found { mut starts, leading, .. } = found;
+        for (tree, entry) in leading {
+            source.begin(&tree);
+            source.entries.push(entry);
         }
         // As what is in one directory: of the names of a file, the first one leads, and all ways to list agree on it.
         starts.sort_by(|one, other| (one.is_dir, &one.path).cmp(&(other.is_dir, &other.path)));
         for start in starts {
             source.scan_root(start, options, filter, monitor);
         }
-        if source.roots.len() > 1 {
+        if paths.len() > 1 {
             source.drop_repeated_names();
         }
         if options.prune_empty_dirs {
@@ -116,48 +165,63 @@ impl Source {
     }
 
     /// Looks at what one argument names.
-    fn find(&mut self, path: &Path, options: &Options, filter: &Filter, monitor: &Monitor, starts: &mut Vec<Start>) {
-        let (root, path_below) = split(path);
-        // Once for all sources in a row that are in it: there may be more of them than files can be open.
-        let opened = match starts.last() {
-            Some(last) if last.tree.path() == root => Ok(last.tree.clone()),
-            _ => Tree::open_source(&root, options.follow()).map(Arc::new),
-        };
-        let tree = match opened {
-            Ok(tree) => tree,
-            Err(error) => return self.missing(path, &error, monitor),
-        };
-        let filter = &filter.clone().with_root(&absolute(&root));
-        match tree.lstat(&path_below) {
-            Ok(Some(entry)) if filter.verdict(Side::Sender, &path_below, entry.is_dir()) == Verdict::Excluded => {}
-            Ok(Some(entry)) if entry.is_dir() && !options.recursive && !options.dirs => {
-                monitor.warn(ExitCode::Ok, &format!("skipping directory {} (no -r)", path.display()));
-            }
-            Ok(Some(entry)) => starts.push(Start { tree, path: path_below, is_dir: entry.is_dir() }),
-            Ok(None) => self.missing(path, &Errno::NOENT.into(), monitor),
-            Err(error) => self.missing(path, &error, monitor),
+    fn find(&mut self, typed: &[u8], options: &Options, filter: &Filter, monitor: &Monitor, found: &mut Found) {
+        if let Err(error) = self.try_find(typed, options, filter, monitor, found) {
+            self.complete = false;
+            monitor.failed("read the source", Path::new(OsStr::from_bytes(typed)), &error);
         }
     }
 
-    fn missing(&mut self, path: &Path, error: &io::Error, monitor: &Monitor) {
-        self.complete = false;
-        monitor.failed("read the source", path, error);
+    fn try_find(
+        &mut self,
+        typed: &[u8],
+        options: &Options,
+        filter: &Filter,
+        monitor: &Monitor,
+        found: &mut Found,
+    ) -> io::Result<()> {
+        let goes_up = || io::Error::new(io::ErrorKind::InvalidInput, "a path with .. cannot be kept (-R)");
+        let named = match options.relative {
+            true => Named::parse(typed).ok_or_else(goes_up)?,
+            false => split(Path::new(OsStr::from_bytes(typed))),
+        };
+        let (tree, filter) = found.open(&named.root, options, filter)?;
+        let leading = if options.relative { found.leading_to(&named, &tree)? } else { Vec::new() };
+        let entry = tree.lstat(&named.path)?.ok_or(Errno::NOENT)?;
+        if filter.verdict(Side::Sender, &named.path, entry.is_dir()) == Verdict::Excluded {
+            return Ok(());
+        }
+        if entry.is_dir() && !options.recursive && !options.dirs {
+            let path = Path::new(OsStr::from_bytes(typed));
+            monitor.warn(ExitCode::Ok, &format!("skipping directory {} (no -r)", path.display()));
+            return Ok(());
+        }
+        found.lead(leading, &tree);
+        found.starts.push(Start { tree, path: named.path, is_dir: entry.is_dir(), contents: named.contents });
+        Ok(())
+    }
+
+    /// What is listed next is in this tree.
+    fn begin(&mut self, tree: &Arc<Tree>) {
+        if self.roots.last().is_none_or(|last| !Arc::ptr_eq(&last.tree, tree)) {
+            self.roots.push(Root { tree: tree.clone(), first: self.entries.len() });
+        }
     }
 
     fn scan_root(&mut self, start: Start, options: &Options, filter: &Filter, monitor: &Monitor) {
-        let Start { tree, path: start, .. } = start;
+        let Start { tree, path: start, is_dir, contents } = start;
         let start = start.as_path();
-        let contents = start == Path::new(".");
         let scan_options = scan_options(options);
         // -d alone lists what is in a directory only where its contents are meant.
         let below = options.recursive || contents;
         let mut complete = true;
-        let mut rules = Rules::new(filter, &tree);
+        let mut rules = (below && is_dir).then(|| Rules::new(filter, &tree));
         let mut nothing = |_: &Path, _: bool| false;
-        let keep: Wanted<'_> = if below { &mut rules } else { &mut nothing };
+        let keep: Wanted<'_> = rules.as_mut().map_or(&mut nothing, |rules| rules);
         let mut report = |path: &Path, error: io::Error| {
             complete &= !report_unlisted(&tree, path, &error, monitor);
         };
+        self.begin(&tree);
         let first = self.entries.len();
         let mut found = scan_with(&tree, start, &scan_options, &mut self.groups, keep, &mut report);
         if !below && let Some(start) = found.first_mut() {
@@ -172,14 +236,20 @@ impl Source {
         }
         let bytes = self.entries[first..].iter().map(|entry| entry.kind.size()).fold(0, u64::saturating_add);
         monitor.progress.found((self.entries.len() - first) as u64, bytes);
-        self.roots.push(Root { tree, first });
     }
 
     /// Of several sources that have one name, the first counts; directories of one name become one, and prevail over
     /// anything else of that name, for they have contents in the list.
     fn drop_repeated_names(&mut self) {
+        let is_dir = |entry: &&Entry| entry.is_dir();
         let dirs: HashSet<PathBuf> =
-            self.entries.iter().filter(|entry| entry.is_dir()).map(|entry| entry.relative().to_path_buf()).collect();
+            self.entries.iter().filter(is_dir).map(|entry| entry.relative().to_path_buf()).collect();
+        // A directory that only leads to a source may be another.
+        let listed = self.entries.iter().filter(|entry| entry.contents_listed);
+        let listed: HashSet<PathBuf> = listed.map(|entry| entry.relative().to_path_buf()).collect();
+        for entry in &mut self.entries {
+            entry.contents_listed |= entry.is_dir() && listed.contains(entry.relative());
+        }
         let mut seen = HashSet::new();
         let mut is_repeated = |entry: &Entry| {
             let name = entry.relative();
@@ -287,15 +357,17 @@ fn report_unlisted(tree: &Tree, path: &Path, error: &io::Error, monitor: &Monito
     true
 }
 
-/// Splits a source into the directory to open and the name to start at: `.` where the contents are meant.
-fn split(path: &Path) -> (PathBuf, PathBuf) {
+/// Splits a source whose path is not kept into the directory to open and the name to start at: `.` where the contents are
+/// meant.
+fn split(path: &Path) -> Named {
     let here = PathBuf::from(".");
     if location::copies_contents(path) {
         let root = if path.as_os_str().is_empty() { here.clone() } else { path.to_path_buf() };
-        return (root, here);
+        return Named { root, path: here, contents: true, dot: false };
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(here, Path::to_path_buf);
-    (parent, PathBuf::from(path.file_name().unwrap_or(OsStr::new("."))))
+    let root = path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(here, Path::to_path_buf);
+    let path = PathBuf::from(path.file_name().unwrap_or(OsStr::new(".")));
+    Named { root, path, contents: false, dot: false }
 }
 
 /// The path that rules with the `/` modifier match against; one that cannot be resolved is taken as it is.

@@ -73,7 +73,12 @@ impl Case {
         for name in OTHERS.into_iter().filter(|name| options.iter().any(|option| option.ends_with(name))) {
             others.push((name, maker.destination(&source)));
         }
-        let (sources, mut target) = maker.paths(&source, &options);
+        let (mut sources, mut target) = maker.paths(&source, &options);
+        if has("-R") {
+            // From here on, or from where the tools are.
+            let kept = |source: String| source.replacen('/', "/./", usize::from(maker.rng.bool()));
+            sources = sources.into_iter().map(kept).collect();
+        }
         let named = sources.iter().any(|source| !source.ends_with(['/', '.']));
         if destination.is_none() && target == "destination" && (named || has("--existing")) {
             // If the rules leave a single directory in the list, rsync makes that of a target that is not there yet.
@@ -164,6 +169,7 @@ fn options(rng: &mut Rng) -> Vec<String> {
     for option in ["--max-size=4095", "--min-size=100", "--max-size=9K-1"] {
         sometimes(24, option);
     }
+    sometimes(12, "-R");
     for option in ["-K", "-L", "-k", "--copy-unsafe-links", "--safe-links", "-xx"] {
         sometimes(14, option);
     }

@@ -26,9 +26,9 @@ pub fn tree(mut tree: Snapshot, begun: SystemTime, case: &Case) -> Snapshot {
         if mtime >= begun || (is_dir && !keeps_times) || path.as_os_str() == "." {
             item.mtime = (i64::MAX, 0);
         }
-        // With -K rsync gives the link the times of the directory, and sy what it leads to.
+        // With -K rsync gives the link the times and the owner of the directory, and sy what it leads to.
         if case.enters() && (path.starts_with("outside/sub") || matches!(item.contents, Contents::Symlink(_))) {
-            item.mtime = (i64::MAX, 0);
+            (item.mtime, item.owner) = ((i64::MAX, 0), (0, 0));
         }
         // What is not kept, linked names have from whichever of them was there before.
         if item.first_name.is_some() && !keeps_times {

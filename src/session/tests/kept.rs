@@ -134,7 +134,10 @@ fn the_end_of_another_session_is_an_offence() {
 
 #[test]
 fn a_relative_path_begins_at_home() {
-    let at = |path: &str, home: Option<&str>| String::from_utf8(at_home(path.into(), home.map(Path::new))).unwrap();
+    let at =
+        |path: &str, home: Option<&str>| String::from_utf8(at_home(path.into(), false, home.map(Path::new))).unwrap();
+    let kept = |path: &str| String::from_utf8(at_home(path.into(), true, Some(Path::new("/home/u")))).unwrap();
+    assert_eq!([kept("a/b"), kept("a/./b"), kept("/a")], ["/home/u/./a/b", "/home/u/a/./b", "/a"]);
     assert_eq!(at("a/b", Some("/home/u")), "/home/u/a/b");
     assert_eq!(at("", Some("/home/u")), "/home/u/");
     assert_eq!(at("~", Some("/home/u")), "/home/u");

@@ -1,0 +1,71 @@
+//! Sources whose paths are kept (`-R`).
+
+use std::fs;
+
+use crate::harness::{Sandbox, Tree, sync_test};
+
+/// The names below a directory of the sandbox.
+fn names_in(sandbox: &Sandbox, root: &str) -> Vec<String> {
+    let tree = crate::harness::Snapshot::of(&sandbox.path(root));
+    tree.items.keys().map(|path| path.display().to_string()).filter(|path| path != ".").collect()
+}
+
+fn names(sandbox: &Sandbox) -> Vec<String> {
+    names_in(sandbox, "destination")
+}
+
+fn source() -> Tree {
+    let tree = Tree::new().file("a/b/c/f", "f").file("a/b/g", "g").file("a/h", "h").file("i", "i").dir("e");
+    tree.dir("a").mode(0o750).mtime(1_600_000_000, 5)
+}
+
+sync_test!(a_path_is_kept_from_its_dot_on_with_the_directories_that_lead_to_it, |sandbox| {
+    sandbox.write_source(&source());
+    for sources in [&["source/./a/b/c", "source/./i"][..], &["source/./i", "source/.//a//b/./c/f"]] {
+        let _ = fs::remove_dir_all(sandbox.destination());
+        sandbox.sync_paths(&["-aR"], sources, "destination/").ok();
+        assert_eq!(names(sandbox), ["a", "a/b", "a/b/c", "a/b/c/f", "i"]);
+        let of = |tree: crate::harness::Snapshot| tree.items[std::path::Path::new("a")].clone();
+        assert!(of(sandbox.destination_tree()) == of(sandbox.source_tree()), "what leads there is kept as well");
+    }
+    let lines = sandbox.sync_paths(&["-aRi"], &["source/./a/b/c", "source/./i"], "destination/").ok().lines();
+    assert!(lines.is_empty(), "{lines:?}");
+});
+
+sync_test!(what_leads_to_a_source_is_not_deleted_in_and_what_is_a_source_is, |sandbox| {
+    sandbox.write_source(&source());
+    sandbox.write_destination(&Tree::new().file("x", "").file("a/x", "").file("a/b/x", "").file("a/b/c/x", ""));
+    sandbox.sync_paths(&["-aR", "--delete"], &["source/./a/b", "source/./a/b/c", "source/./i"], "destination").ok();
+    assert_eq!(names(sandbox), ["a", "a/b", "a/b/c", "a/b/c/f", "a/b/g", "a/x", "i", "x"]);
+});
+
+sync_test!(rules_are_about_the_sources_and_not_about_what_leads_to_them, |sandbox| {
+    sandbox.write_source(&source());
+    sandbox
+        .sync_paths(&["-aR", "--exclude=b", "--exclude=g"], &["source/./a/b/c", "source/./a/b/g"], "destination/")
+        .ok();
+    assert_eq!(names(sandbox), ["a", "a/b", "a/b/c", "a/b/c/f"]);
+});
+
+sync_test!(a_link_that_leads_to_a_source_is_kept_as_a_directory, |sandbox| {
+    sandbox.write_source(&source().symlink("l", "a/b").symlink("a/b/c/k", "f"));
+    sandbox.sync_paths(&["-aR"], &["source/./l/c", "source/./l/g"], "destination/").ok();
+    assert_eq!(names(sandbox), ["l", "l/c", "l/c/f", "l/c/k", "l/g"]);
+    assert!(sandbox.path("destination/l").symlink_metadata().unwrap().is_dir());
+    assert!(sandbox.path("destination/l/c/k").symlink_metadata().unwrap().is_symlink());
+    sandbox.sync_paths(&["-aR"], &["source/./i/no", "source/./e"], "destination/").code(23);
+    assert!(sandbox.path("destination/e").is_dir());
+});
+
+sync_test!(a_path_that_goes_up_cannot_be_kept, |sandbox| {
+    sandbox.write_source(&source());
+    sandbox.sync_paths(&["-aR"], &["source/./a/../i"], "destination/").code(1).says("..");
+    sandbox.sync_paths(&["-aR"], &["source/a/.././i"], "destination/").ok();
+    assert_eq!(names(sandbox), ["i"]);
+});
+
+sync_test!(a_directory_is_copied_with_what_is_in_it_only_where_that_is_meant, |sandbox| {
+    sandbox.write_source(&source());
+    sandbox.sync_paths(&["-dlptR"], &["source/./a/b/", "source/./e", "source/./a/b/c"], "destination/").ok();
+    assert_eq!(names(sandbox), ["a", "a/b", "a/b/c", "a/b/g", "e"]);
+});
