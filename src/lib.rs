@@ -11,6 +11,7 @@
 //! | [`session`] | one sync over one link: the roles, the file list whole or in chunks, what is under way |
 //! | [`protocol`] | frames and messages; its head is the protocol's reference |
 //! | [`source`], [`filter`] | the trees that are sent, and what is left out of them |
+//! | [`ids`] | the owners of the other machine as those of this one |
 //! | [`plan`] | what is done about one entry |
 //! | [`delta`] | Tridgell's algorithm: signature, generator, patch |
 //! | [`destination`] | what is made, deleted and put right at the other side |
@@ -33,6 +34,7 @@ pub mod error;
 pub mod events;
 pub mod filter;
 pub mod heap;
+pub mod ids;
 pub mod local;
 pub mod location;
 pub mod options;

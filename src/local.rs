@@ -18,6 +18,7 @@ use crate::destination::{Destination, Outline};
 use crate::error::{Error, ExitCode, Result, is_full};
 use crate::events::Monitor;
 use crate::filter::Filter;
+use crate::ids::IdMap;
 use crate::location;
 use crate::options::Options;
 use crate::plan::Decision;
@@ -88,6 +89,10 @@ fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
     let begun = Instant::now();
     let mut source = Source::scan(&request.sources, options, &filter, seed, monitor);
     source.entries.iter_mut().for_each(|entry| options.adjust(entry));
+    if options.maps_owners() {
+        let mut ids = IdMap::new(options, monitor)?;
+        source.entries.iter_mut().for_each(|entry| ids.translate_own(entry));
+    }
     monitor.progress.listed.store(true, Relaxed);
     let scanned = Instant::now();
     let path = Path::new(OsStr::from_bytes(&request.destination));

@@ -117,6 +117,10 @@ pub struct Options {
     pub preallocate: bool,
     /// `--fsync`: have each file on the disk before it is put in place.
     pub fsync: bool,
+    /// `--usermap`: whom users are mapped to, as typed; see `ids`.
+    pub usermap: Option<Vec<u8>>,
+    /// `--groupmap`: the same for groups.
+    pub groupmap: Option<Vec<u8>>,
     /// `--numeric-ids`: do not map owner and group by name.
     pub numeric_ids: bool,
     /// `-n`: decide and report, change nothing.
@@ -183,6 +187,11 @@ impl Options {
     /// The links of the source that are followed.
     pub fn follow(&self) -> Follow {
         Follow { all: self.copy_links, dirs: self.copy_dirlinks, leading_out: self.copy_unsafe_links }
+    }
+
+    /// Whether owners are given to others than their names say.
+    pub fn maps_owners(&self) -> bool {
+        self.usermap.is_some() || self.groupmap.is_some()
     }
 
     /// Makes an entry of the source what it counts as: with the mode that `--chmod` makes of its own.

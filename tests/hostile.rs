@@ -664,3 +664,18 @@ fn a_receiver_with_keep_dirlinks_takes_no_link_for_a_directory_that_a_list_has_a
     assert_eq!((server.end().0, word.code), (12, ExitCode::Stream));
     assert!(Snapshot::of(&sandbox.path("outside")) == before);
 }
+
+#[test]
+fn a_receiver_refuses_maps_of_owners_that_are_none() {
+    for map in ["", "1", "1:", "5-x:1", "1:4294967295"] {
+        let sandbox = sandbox();
+        let before = Snapshot::of(&sandbox.path(""));
+        let options = Options { usermap: Some(map.into()), ..archive() };
+        let mut server = Server::start(Role::Receiver, &sandbox.destination(), &options);
+        server.wire.send(&list(vec![entry(".", Kind::Dir), file_entry("new", 5)]));
+        let word = server.wire.last_word().unwrap_or_else(|| panic!("{map}: it said nothing"));
+        assert_eq!(word.code, ExitCode::Usage, "{map}: {}", String::from_utf8_lossy(&word.text));
+        assert_eq!(server.end().0, 1, "{map}");
+        Snapshot::of(&sandbox.path("")).assert_same(&before);
+    }
+}

@@ -15,6 +15,7 @@ mod filter;
 mod fuzz;
 mod hostile;
 mod interop;
+mod kept;
 mod links;
 mod merge_files;
 #[cfg(not(feature = "daemon"))]

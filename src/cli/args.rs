@@ -160,6 +160,18 @@ pub struct Args {
     /// Keep the owner (as root)
     #[arg(short, long, help_heading = ATTRIBUTES)]
     pub owner: bool,
+    /// Map users, as in 0-99:nobody,wayne:admin,*:normal; the first FROM that fits counts; implies -o
+    ///
+    /// FROM is a name, number, range or pattern of the source's machine, TO a name or number of the destination's. An empty
+    /// FROM is who has no name. 0 has the name that it has at the destination.
+    #[arg(long, value_name = "MAP", action = ArgAction::Append, help_heading = ATTRIBUTES)]
+    pub usermap: Vec<OsString>,
+    /// Map groups, as --usermap maps users; implies -g
+    #[arg(long, value_name = "MAP", action = ArgAction::Append, help_heading = ATTRIBUTES)]
+    pub groupmap: Vec<OsString>,
+    /// Give everything to USER and GROUP: --usermap=*:USER --groupmap=*:GROUP; either may be left out
+    #[arg(long, value_name = "USER:GROUP", help_heading = ATTRIBUTES)]
+    pub chown: Option<OsString>,
     /// Do not translate owners and groups by their names
     #[arg(long, help_heading = ATTRIBUTES)]
     pub numeric_ids: bool,

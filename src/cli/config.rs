@@ -16,6 +16,7 @@ use super::when;
 use crate::daemon;
 use crate::error::{Error, Result};
 use crate::filter::{self, Action, Filter, FilterError};
+use crate::ids;
 use crate::location::Location;
 use crate::options::{DeleteTime, Options};
 use crate::source::relative::Named;
@@ -192,6 +193,10 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     let archived = |yes: &[&str], no: &[&str]| flags.archived(implied, yes, no);
     let (backup, delete) = (backup(args)?, delete_time(args, &flags)?);
     check_other_dirs(args)?;
+    let (usermap, groupmap) = maps(args)?;
+    let mapping = |map: &Option<Vec<u8>>, by: &'static str| if map.is_some() { vec![by, "chown"] } else { vec![] };
+    let owner = [vec!["owner"], mapping(&usermap, "usermap")].concat();
+    let group = [vec!["group"], mapping(&groupmap, "groupmap")].concat();
     let mut filters = filters(matches)?;
     if let Some(suffix) = backup.as_ref().filter(|_| delete.is_some() && args.backup_dir.is_none()) {
         filters.push(filter::from_protected_suffix(suffix));
@@ -217,8 +222,10 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         modify_window: args.modify_window.and_then(|window| u64::try_from(window).ok()),
         executability: flags.on(&["executability"], &["no_executability"]),
         chmod: chmod(args)?,
-        group: archived(&["group"], &["no_group"]),
-        owner: archived(&["owner"], &["no_owner"]),
+        group: archived(&group, &["no_group"]),
+        owner: archived(&owner, &["no_owner"]),
+        usermap,
+        groupmap,
         devices: archived(&["devices_and_specials", "devices"], &["no_devices_and_specials", "no_devices"]),
         specials: archived(&["devices_and_specials", "specials"], &["no_devices_and_specials", "no_specials"]),
         hard_links: flags.on(&["hard_links"], &["no_hard_links"]),
@@ -296,6 +303,29 @@ fn chmod(args: &Args) -> Result<Vec<Step>> {
         steps.extend(mode::parse(text, metadata::umask()).map_err(usage)?);
     }
     Ok(steps)
+}
+
+/// A map of users, or of groups, as it was typed.
+type Map = Option<Vec<u8>>;
+
+/// The maps of users and of groups.
+fn maps(args: &Args) -> Result<(Map, Map)> {
+    let chown = args.chown.as_deref().map(OsStr::as_bytes).unwrap_or_default();
+    let colon = chown.iter().position(|byte| *byte == b':');
+    let (user, group) = chown.split_at(colon.unwrap_or(chown.len()));
+    let group = group.strip_prefix(b":").unwrap_or_default();
+    let map = |option: &str, maps: &[OsString], everybody: &[u8]| match (maps, everybody) {
+        ([], b"") => Ok(None),
+        ([], name) => Ok(Some([b"*:", name].concat())),
+        ([map], b"") => Ok(Some(map.as_bytes().to_vec())),
+        ([_], _) => Err(Error::Usage(format!("{option} and --chown cannot both be"))),
+        _ => Err(Error::Usage(format!("{option} can be given only once: separate its items by commas"))),
+    };
+    let maps = (map("--usermap", &args.usermap, user)?, map("--groupmap", &args.groupmap, group)?);
+    for (option, map) in [("--usermap", &maps.0), ("--groupmap", &maps.1)] {
+        map.as_ref().map_or(Ok(()), |map| ids::check(option, map))?;
+    }
+    Ok(maps)
 }
 
 /// The suffix of backups, if there are to be any.
@@ -617,12 +647,29 @@ mod tests {
     }
 
     #[test]
+    fn a_map_of_owners_implies_that_they_are_kept_and_chown_is_a_map_of_everybody() {
+        let maps = |line: &str| {
+            let Options { owner, group, usermap, groupmap, .. } = options(line);
+            (owner, group, usermap, groupmap)
+        };
+        let some = |map: &str| Some(map.as_bytes().to_vec());
+        assert_eq!(maps("-r --usermap=1:2"), (true, false, some("1:2"), None));
+        assert_eq!(maps("-r --chown=a:b"), (true, true, some("*:a"), some("*:b")));
+        assert_eq!(maps("-r --chown=:b"), (false, true, None, some("*:b")));
+        assert_eq!(maps("-r --chown=a --groupmap=x:y"), (true, true, some("*:a"), some("x:y")));
+        assert!(options("-r --no-o --usermap=1:2").owner && !options("-r --usermap=1:2 --no-o").owner);
+    }
+
+    #[test]
     fn what_cannot_be_is_refused() {
         for line in [
             "-aH --remove-source-files a b",
             "-aR a/../b c",
             "-a --chmod=u+q a b",
             "-a --chmod= a b",
+            "-a --usermap=x a b",
+            "-a --usermap=1:2 --usermap=3:4 a b",
+            "-a --chown=1:2 --groupmap=1:2 a b",
             "-ab --suffix=/ a b",
             "-ab --suffix= a b",
             "-a --backup-dir=./ a b",

@@ -31,9 +31,14 @@ pub use expand::{
 pub use rule::FilterError;
 pub use scopes::Scopes;
 
-use pattern::Candidate;
+use pattern::{Candidate, Pattern};
 use rule::{Line, Merge, Modifiers, Parsed, Rule, View};
 use scopes::Level;
+
+/// Whether a name without slashes is what a pattern means.
+pub fn is_like(pattern: &[u8], name: &[u8]) -> bool {
+    Pattern::compile(pattern).matches(Candidate::new(name, false))
+}
 
 /// For whom a verdict is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

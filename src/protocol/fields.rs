@@ -3,8 +3,8 @@
 //!
 //! A new option is a field of [`Options`], one line in [`fields`] with a tag that was never used before, and a line in
 //! PROTOCOL.md; its type says what form it has on the wire. A build that does not know a tag refuses the session: to pass
-//! an option over would be to do something else than was asked. Tags 1 to 63 are of how things are written, from 64 on of
-//! what is selected and kept, from 96 on of how it travels.
+//! an option over would be to do something else than was asked. Tags 1 to 31 are of how things are written, 32 to 63 of
+//! what is kept of them, 64 to 95 of what is selected, from 96 on of how it travels.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -37,6 +37,8 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (15, &mut options.fsync),
         (16, &mut options.partial_dir),
         (17, &mut options.delay_updates),
+        (32, &mut options.usermap),
+        (33, &mut options.groupmap),
         (64, &mut options.delete_excluded),
         (65, &mut options.ignore_errors),
         (66, &mut options.force),

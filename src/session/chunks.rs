@@ -19,11 +19,11 @@ use super::receiver::Teller;
 use crate::destination::{Destination, Outline};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::ids::IdMap;
 use crate::plan::{Action, Decision};
 use crate::protocol::chunk::{Chunk, ChunkAck, Contents, ListEnd, State};
 use crate::protocol::message::{Counters, HeapCounts, Message};
 use crate::tree::entry::Entry;
-use crate::tree::owners::IdMap;
 
 mod dirs;
 mod order;
@@ -48,9 +48,9 @@ pub fn receive(
         return Err(Error::Stream("a list in chunks, though updates are delayed until all of it is here".into()));
     }
     let begun = Instant::now();
+    let ids = IdMap::new(&session.options, &session.monitor)?;
     let outline = Outline::directories();
     let destination = Destination::open(path, outline, &session.options, filter, session.seed, &session.monitor)?;
-    let ids = IdMap::new(session.options.numeric_ids);
     let mut receiver = Receiver {
         arrivals: Arrivals::new(session, destination),
         root: path.to_path_buf(),
@@ -166,7 +166,7 @@ impl Receiver<'_> {
         contents.users.iter().for_each(|(id, name)| self.ids.add_user(*id, name));
         contents.groups.iter().for_each(|(id, name)| self.ids.add_group(*id, name));
         for entry in contents.own.iter_mut().chain(&mut contents.entries) {
-            (entry.uid, entry.gid) = (self.ids.local_uid(entry.uid), self.ids.local_gid(entry.gid));
+            self.ids.translate(entry);
             self.arrivals.session.options.adjust(entry);
         }
     }

@@ -131,6 +131,8 @@ struct Change {
     owner: Option<u32>,
     group: Option<u32>,
     mode: Option<u32>,
+    /// The mode that it has and keeps, where a change of owner takes bits of it away.
+    again: Option<u32>,
     mtime: Option<Timestamp>,
 }
 
@@ -152,6 +154,7 @@ impl Change {
             owner: owner.then_some(entry.uid),
             group: group.then_some(entry.gid),
             mode: (mode && !matches!(entry.kind, Kind::Symlink { .. })).then_some(entry.mode).or(executability),
+            again: present.filter(|now| (owner || group) && now.mode & (SETUID | SETGID) != 0).map(|now| now.mode),
             mtime: mtime.then_some(entry.mtime),
         }
     }
@@ -167,6 +170,7 @@ impl Change {
             // A program must not run with the rights of an owner that it was never meant to have.
             Err(_) => mode & !self.unearned(),
         });
+        let mode = mode.or(self.again.filter(|_| owned.is_ok()));
         let moded = mode.map_or(Ok(()), |mode| target.set_mode(mode));
         let timed = self.mtime.map_or(Ok(()), |mtime| target.set_times(&timestamps(mtime)));
         owned.and(moded).and(timed)

@@ -1,8 +1,6 @@
-//! Owners and groups: names to numbers and back, and the map from a peer's numbers to this machine's.
+//! Owners and groups of this machine: names to numbers and back, and who may be given a file.
 //!
-//! A number means nothing on another machine, so names travel and numbers are looked up where they arrive. 0 is 0
-//! everywhere; a number without a name, or whose name is not known here, stays as it is. The account database may be
-//! far away, so every answer is kept.
+//! What a peer's numbers are here is `crate::ids`'s to say. The account database may be far away, so every answer is kept.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -49,50 +47,6 @@ impl Owners {
 /// A name that can be handed to the account database.
 fn plain(name: &[u8]) -> Option<&str> {
     std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && !name.contains('\0'))
-}
-
-/// The numbers of a peer as this machine's.
-#[derive(Debug, Default)]
-pub struct IdMap {
-    numeric: bool,
-    owners: Owners,
-    users: HashMap<u32, u32>,
-    groups: HashMap<u32, u32>,
-}
-
-impl IdMap {
-    /// A map that knows no name yet; with `numeric` it never will, and every number is its own.
-    pub fn new(numeric: bool) -> Self {
-        Self { numeric, ..Self::default() }
-    }
-
-    /// Learns that the peer's user `uid` is called `name`.
-    pub fn add_user(&mut self, uid: u32, name: &[u8]) {
-        if let Some(local) = self.owners.user_id(name).filter(|_| !self.numeric) {
-            self.users.insert(uid, local);
-        }
-    }
-
-    /// Learns that the peer's group `gid` is called `name`.
-    pub fn add_group(&mut self, gid: u32, name: &[u8]) {
-        if let Some(local) = self.owners.group_id(name).filter(|_| !self.numeric) {
-            self.groups.insert(gid, local);
-        }
-    }
-
-    /// This machine's number for the peer's user.
-    pub fn local_uid(&self, uid: u32) -> u32 {
-        local(&self.users, uid)
-    }
-
-    /// This machine's number for the peer's group.
-    pub fn local_gid(&self, gid: u32) -> u32 {
-        local(&self.groups, gid)
-    }
-}
-
-fn local(known: &HashMap<u32, u32>, id: u32) -> u32 {
-    if id == 0 { 0 } else { known.get(&id).copied().unwrap_or(id) }
 }
 
 /// Whether this process may give files to anybody.
@@ -161,37 +115,6 @@ mod tests {
             assert_eq!(owners.user_name(3_999_999_999), None);
             assert_eq!(owners.group_name(3_999_999_999), None);
         }
-    }
-
-    #[test]
-    fn a_known_name_maps_and_an_unknown_one_keeps_its_number() {
-        let mut map = IdMap::new(false);
-        map.add_user(1234, b"root");
-        map.add_user(1235, b"no-such-user-here");
-        map.add_group(77, &Owners::new().group_name(0).unwrap());
-        assert_eq!(map.local_uid(1234), 0);
-        assert_eq!(map.local_uid(1235), 1235);
-        assert_eq!(map.local_uid(9), 9);
-        assert_eq!(map.local_gid(77), 0);
-        assert_eq!(map.local_gid(1234), 1234);
-    }
-
-    #[test]
-    fn zero_is_zero_whatever_the_peer_calls_it() {
-        let mut map = IdMap::new(false);
-        let somebody = (1..1000).find_map(|uid| Owners::new().user_name(uid));
-        map.add_user(0, &somebody.unwrap_or_default());
-        assert_eq!(map.local_uid(0), 0);
-        assert_eq!(map.local_gid(0), 0);
-    }
-
-    #[test]
-    fn numeric_ids_are_their_own_whatever_their_names() {
-        let mut map = IdMap::new(true);
-        map.add_user(1234, b"root");
-        map.add_group(1234, b"root");
-        assert_eq!(map.local_uid(1234), 1234);
-        assert_eq!(map.local_gid(1234), 1234);
     }
 
     #[test]

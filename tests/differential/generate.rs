@@ -61,6 +61,7 @@ impl Case {
             coarse: has("-u"),
             keeps_dirs: has("--ignore-existing"),
             ruled,
+            mapped: options.iter().any(|option| is_map(option)),
             unlinked: has("--inplace") || (has("-H") && filtered),
             follows: FOLLOWING.iter().any(|option| has(option)),
             enters: has("-K"),
@@ -184,6 +185,20 @@ fn options(rng: &mut Rng) -> Vec<String> {
     // Of links that lead out rsync then keeps no backup.
     let is_kept = options.iter().any(|option| matches!(*option, "-b" | "--backup-dir=../backup"));
     options.retain(|option| *option != "--safe-links" || !is_kept);
+    if is_root() && rng.u8(..6) == 0 {
+        // Two of one kind are refused by both.
+        let maps = [
+            "--usermap=0:4,1-999:daemon,:6",
+            "--groupmap=*:3",
+            "--usermap=[d]a*:9,root:8",
+            "--chown=:2",
+            "--chown=1:1",
+        ];
+        options.extend(rng.choice(maps));
+    }
+    // sy keeps what it has kept beside its place, rsync deletes that with --delete-excluded.
+    let beside = options.contains(&"-b");
+    options.retain(|option| *option != "--delete-excluded" || !beside);
     // With -H it depends on which name of a file is looked at first what these spare, and where --existing meets another
     // type rsync removes that and makes nothing.
     let spares = options
@@ -221,6 +236,11 @@ fn options(rng: &mut Rng) -> Vec<String> {
     options.into_iter().map(String::from).collect()
 }
 
+/// Whether an option gives things to others.
+fn is_map(option: &str) -> bool {
+    option.contains("map=") || option.starts_with("--chown")
+}
+
 struct Maker<'a> {
     rng: &'a mut Rng,
     /// Times differ by whole ten seconds or not at all: `-u` of rsync looks at seconds only.
@@ -230,6 +250,9 @@ struct Maker<'a> {
     keeps_dirs: bool,
     /// There are merge files.
     ruled: bool,
+    /// Things are given to others. What has setuid or setgid rsync looks at again when it has given it away, and then tells
+    /// what differs still.
+    mapped: bool,
     /// The destination has no hard links: with `--inplace` a write into one name changes another, and what is made of that
     /// depends on when the other is looked at. And with -H it depends on the choice of the first name whether one that is
     /// left out is changed with those that are not.
@@ -388,6 +411,9 @@ impl Maker<'_> {
             (_, 10) => Some(0o2711),
             _ => Some(0o600 | self.rng.u32(..0o100)),
         };
+        if self.mapped {
+            spec.mode = spec.mode.map(|mode| mode & 0o777);
+        }
         if !is_root() {
             // What is closed to its owner is for `failures`: rsync opens some of it up for good, forgets setgid where it does
             // so, and notices what it cannot read at another moment.

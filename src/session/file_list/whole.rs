@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Result};
+use crate::ids::IdMap;
 use crate::plan::Decision;
 use crate::protocol::codec;
 use crate::protocol::message::{FileList, FileListAck, Message};
 use crate::session::Session;
 use crate::tree::entry::Entry;
-use crate::tree::owners::{IdMap, Owners};
+use crate::tree::owners::Owners;
 
 /// Bytes of entries after which a frame is sent off: far from the frame limit, since one path may be long.
 const FRAME_FILL: usize = 128 << 10;
@@ -127,7 +128,7 @@ impl Names {
 /// The link's; [`Error::Stream`] for a list that contradicts itself.
 pub fn receive(session: &mut Session, first: FileList) -> Result<(Vec<Entry>, bool)> {
     let mut entries: Vec<Entry> = Vec::new();
-    let mut ids = IdMap::new(session.options.numeric_ids);
+    let mut ids = IdMap::new(&session.options, &session.monitor)?;
     let mut complete = true;
     let mut next = first;
     loop {
@@ -141,9 +142,8 @@ pub fn receive(session: &mut Session, first: FileList) -> Result<(Vec<Entry>, bo
         let sizes = list.entries.iter().map(|entry| entry.kind.size());
         let bytes = sizes.fold(0, u64::saturating_add);
         session.monitor.progress.found(list.entries.len() as u64, bytes);
-        entries.extend(list.entries.into_iter().map(|entry| {
-            let (uid, gid) = (ids.local_uid(entry.uid), ids.local_gid(entry.gid));
-            let mut entry = Entry { uid, gid, ..entry };
+        entries.extend(list.entries.into_iter().map(|mut entry| {
+            ids.translate(&mut entry);
             session.options.adjust(&mut entry);
             entry
         }));
