@@ -113,6 +113,10 @@ pub struct Options {
     pub partial_dir: Option<PathBuf>,
     /// `--delay-updates`: files wait there until all have arrived.
     pub delay_updates: bool,
+    /// `--append`: files that are longer than what is there only get the rest, in place; others are left alone.
+    pub append: bool,
+    /// `--append-verify`: and what was there is held against the source's.
+    pub append_verify: bool,
     /// `--preallocate`: take room for all of a file before it is written.
     pub preallocate: bool,
     /// `--fsync`: have each file on the disk before it is put in place.

@@ -179,6 +179,8 @@ fn decide_file(
     changes.set(Changes::SIZE, source.kind.size() != existing.kind.size());
     match counts_as_same(source, existing, options, same_contents) {
         true => settle(changes),
+        // It does not grow, so it is none of those that are meant.
+        false if options.append && existing.kind.size() >= source.kind.size() => Decision::SKIP,
         false => transfer(source, existing, options, changes),
     }
 }
@@ -209,7 +211,8 @@ pub fn transfer(source: &Entry, existing: &Entry, options: &Options, mut changes
         Some(_) => !options.is_same_time(&source.mtime, &existing.mtime),
     };
     changes.set(Changes::TIME, moved || !options.times);
-    let worth_a_delta = !options.whole_file && new_size.min(old_size) >= DELTA_LEAST;
+    let least = if options.append { 1 } else { DELTA_LEAST };
+    let worth_a_delta = !options.whole_file && new_size.min(old_size) >= least;
     Decision::new(if worth_a_delta { Action::Delta } else { Action::Whole }, changes)
 }
 
@@ -266,6 +269,19 @@ mod tests {
         assert_eq!(action(&file(9000, 5), Some(&file(8000, 5)), &archive()), Action::Delta);
         let whole = Options { whole_file: true, ..archive() };
         assert_eq!(action(&file(9000, 5), Some(&file(8000, 5)), &whole), Action::Whole);
+    }
+
+    #[test]
+    fn only_a_file_that_has_grown_is_appended_to() {
+        let append = Options { append: true, ..archive() };
+        assert_eq!(action(&file(20, 6), Some(&file(10, 5)), &append), Action::Delta);
+        assert_eq!(action(&file(20, 6), Some(&file(0, 5)), &append), Action::Whole);
+        assert_eq!(action(&file(20, 6), None, &append), Action::Whole);
+        for size in [20, 30] {
+            assert_eq!(action(&file(20, 6), Some(&file(size, 5)), &append), Action::Skip);
+        }
+        let moded = Entry { mode: 0o600, ..file(20, 6) };
+        assert_eq!(action(&file(20, 6), Some(&moded), &append), Action::Attributes);
     }
 
     #[test]

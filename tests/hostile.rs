@@ -454,6 +454,23 @@ fn a_receiver_refuses_directories_for_unfinished_files_that_lead_out() {
     }
 }
 
+#[test]
+fn a_receiver_refuses_to_append_where_it_did_not_say_that_its_file_ends() {
+    for (index, offset) in [(1, 10), (1, 19_999), (1, u64::MAX), (2, 5)] {
+        let sandbox = sandbox();
+        let options = Options { append: true, inplace: true, ..archive() };
+        let mut server = Server::start(Role::Receiver, &sandbox.destination(), &options);
+        server.wire.send(&list(vec![entry(".", Kind::Dir), file_entry("old", 30_000), file_entry("new", 9)]));
+        let actions: Vec<Action> = await_decisions(&mut server).iter().map(|decision| decision.action).collect();
+        assert_eq!(actions[1..], [Action::Delta, Action::Whole]);
+        server.wire.send(&data(index, offset, b"more", true));
+        assert_eq!(server.wire.last_word().map(|word| word.code), Some(ExitCode::Stream), "{index} at {offset}");
+        assert_eq!(server.end().0, 12);
+        assert_eq!(fs::read(sandbox.path("destination/old")).unwrap(), noise(1, 20_000));
+        assert!(!sandbox.path("destination/new").exists());
+    }
+}
+
 fn decisions(first: u32, last: bool, actions: &[Action]) -> Message {
     let decisions = actions.iter().map(|action| Decision { action: *action, changes: Changes::NEW }).collect();
     Message::FileListAck(FileListAck { first, last, decisions })

@@ -346,3 +346,50 @@ sync_test!(where_unfinished_files_are_kept_may_stand_in_the_environment, |sandbo
     assert_eq!(names(&["-a", "--partial"]), [".", "a"]);
     assert_eq!(names(&["-a"]), [".", ".part", ".part/x", "a"], "it only says where to");
 });
+
+sync_test!(only_files_that_have_grown_are_appended_to, |sandbox| {
+    let grown = noise(1, 300_000);
+    let tree =
+        Tree::new().file("grown", &grown).file("small", "beginning and end").file("longer", "long").file("new", "n");
+    sandbox.write_source(
+        &tree.file("same", "same").mode(0o600).file("empty", "not any more").file("dir/zeros", [0; 70_000]),
+    );
+    let wrong = [&noise(2, 100)[..], &grown[100..120_000]].concat();
+    let there = || {
+        let _ = fs::remove_dir_all(sandbox.destination());
+        let there =
+            Tree::new().file("grown", &wrong).mtime(5, 5).file("small", "beginning").mtime(5, 5).file("empty", "");
+        sandbox
+            .write_destination(&there.file("longer", "longer here").file("same", "same").file("dir/zeros", [0; 100]));
+    };
+    there();
+    let inode = || fs::metadata(sandbox.destination().join("grown")).unwrap().ino();
+    let before = inode();
+    let lines = sandbox.sync(&["-ai", "--append"]).ok().lines();
+    assert!(lines.iter().any(|line| line[1..] == *"f.st...... grown"), "{lines:?}");
+    assert_eq!(inode(), before);
+    let held = |path: &str| fs::read(sandbox.destination().join(path)).unwrap();
+    assert_eq!(held("grown"), [&wrong[..], &grown[120_000..]].concat());
+    assert_eq!((held("small"), held("longer")), (b"beginning and end".to_vec(), b"longer here".to_vec()));
+    assert_eq!(
+        (held("new"), held("empty"), modes(sandbox, ["same"])),
+        (b"n".to_vec(), b"not any more".to_vec(), [0o600])
+    );
+    there();
+    let before = inode();
+    sandbox.sync(&["-aS", "--append-verify"]).ok();
+    assert_eq!((inode(), held("grown") == grown, held("dir/zeros")), (before, true, vec![0; 70_000]));
+    fs::write(sandbox.destination().join("longer"), "long").unwrap();
+    sandbox.sync(&["-a"]).ok();
+    sandbox.assert_synced();
+});
+
+sync_test!(what_is_not_appended_to_stays_on_both_sides_and_leads_no_other_name, |sandbox| {
+    sandbox.write_source(&Tree::new().file("a", "short").hard_link("b", "a").file("c", "grown"));
+    sandbox.write_destination(&Tree::new().file("a", "longer here").mtime(5, 5).file("c", "gr").mtime(5, 5));
+    sandbox.sync(&["-aH", "--append"]).ok();
+    assert_eq!(read(sandbox, "destination/a"), "longer here");
+    assert_eq!((read(sandbox, "destination/b"), read(sandbox, "destination/c")), ("short".into(), "grown".into()));
+    sandbox.sync(&["-a", "--append", "--remove-source-files"]).ok();
+    assert_eq!(sandbox.source_tree().names(), [".", "a"]);
+});

@@ -286,6 +286,15 @@ pub struct Args {
     /// Turn runs of zeros into holes
     #[arg(short = 'S', long, help_heading = WRITING)]
     pub sparse: bool,
+    /// Append to files that are shorter than the source's, and leave those alone that are not
+    ///
+    /// For files that only ever grow: what is there is taken to be the beginning of what the source has. They are written in place,
+    /// as with --inplace.
+    #[arg(long, help_heading = WRITING)]
+    pub append: bool,
+    /// The same, but what was there is held against the source's, and the file sent whole if it differs
+    #[arg(long, help_heading = WRITING)]
+    pub append_verify: bool,
     /// Take room for all of a file before it is written, so that it is in one piece and a full disk shows early
     ///
     /// With -S only what the file system can take back becomes a hole. On Linux.
@@ -486,6 +495,8 @@ pub struct Negations {
     pub no_sparse: bool,
     #[arg(long, hide = true)]
     pub no_inplace: bool,
+    #[arg(long, hide = true)]
+    pub no_append: bool,
     #[arg(long, hide = true)]
     pub no_delay_updates: bool,
     #[arg(long, hide = true)]

@@ -142,6 +142,8 @@ impl Config {
         }
         let local = matches!(transfer, Transfer::Local { .. });
         options.whole_file = flags.on(&["whole_file"], &["no_whole_file"]) || (local && !flags.given("no_whole_file"));
+        // Only the other end of a link knows what a file is to begin with.
+        options.whole_file &= !options.append;
         let use_daemon = args.use_daemon.unwrap_or_default();
         daemon::available(use_daemon)?;
         let stop_after = stop_after(&args, &flags)?;
@@ -201,7 +203,11 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     if let Some(suffix) = backup.as_ref().filter(|_| delete.is_some() && args.backup_dir.is_none()) {
         filters.push(filter::from_protected_suffix(suffix));
     }
-    let inplace = flags.on(&["inplace"], &["no_inplace"]);
+    let append = flags.on(&["append", "append_verify"], &["no_append"]);
+    if append && flags.on(&["whole_file"], &["no_whole_file"]) {
+        return Err(Error::Usage("--append does not work with --whole-file".into()));
+    }
+    let inplace = append || flags.on(&["inplace"], &["no_inplace"]);
     let partial = flags.on(&["partial", "partial_progress"], &["no_partial"]);
     let delay_updates = flags.on(&["delay_updates"], &["no_delay_updates"]);
     let partial_dir = partial_dir(args, partial, inplace, delay_updates)?;
@@ -265,6 +271,8 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         partial: partial || partial_dir.is_some(),
         partial_dir,
         delay_updates,
+        append,
+        append_verify: append && flags.on(&["append_verify"], &["append"]),
         preallocate: flags.on(&["preallocate"], &["no_preallocate"]),
         fsync: flags.on(&["fsync"], &["no_fsync"]),
         numeric_ids: args.numeric_ids,
@@ -346,7 +354,7 @@ fn backup(args: &Args) -> Result<Option<Vec<u8>>> {
 fn partial_dir(args: &Args, partial: bool, inplace: bool, delay_updates: bool) -> Result<Option<PathBuf>> {
     let named = args.partial_dir.as_deref().map(plain).filter(|dir| !dir.as_os_str().is_empty());
     if inplace && (named.is_some() || delay_updates) {
-        return Err(Error::Usage("--inplace does not work with --partial-dir or --delay-updates".into()));
+        return Err(Error::Usage("--inplace and --append do not work with --partial-dir or --delay-updates".into()));
     }
     if named.as_deref().is_some_and(|dir| dir.is_relative() && !is_within(dir)) {
         return Err(Error::Usage("--partial-dir must be absolute, or stay below the directories of the files".into()));
@@ -620,6 +628,18 @@ mod tests {
     }
 
     #[test]
+    fn appending_is_in_place_and_never_whole() {
+        let modes = |line: &str| {
+            let options = options(line);
+            (options.append, options.append_verify, options.inplace, options.whole_file)
+        };
+        assert_eq!(modes("-a --append"), (true, false, true, false));
+        assert_eq!(modes("-a --append --append-verify"), (true, true, true, false));
+        assert_eq!(modes("-a --append-verify --append"), (true, false, true, false));
+        assert_eq!(modes("-a --append-verify --no-append"), (false, false, false, true));
+    }
+
+    #[test]
     fn merge_files_of_the_tree_are_asked_for_where_f_stands_and_left_out_from_its_second_time_on() {
         let merge = [&b": /.rsync-filter"[..], b"- .rsync-filter"];
         assert_eq!(options("-aF").filters, merge[..1]);
@@ -682,6 +702,8 @@ mod tests {
             "-a --link-dest=x --copy-dest=y a b",
             "-a --inplace --partial-dir=x a b",
             "-a --inplace --delay-updates a b",
+            "-aW --append a b",
+            "-a --append-verify --partial-dir=x a b",
             "-a --delay-updates --partial-dir=/x a b",
             "-a --delay-updates --remove-source-files a b",
             "-a --partial-dir=../x a b",

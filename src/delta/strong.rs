@@ -7,7 +7,12 @@
 //! damage 128 well-mixed bits are more than enough. It runs at the speed of memory, where SHA-256 would be the slowest
 //! thing in a transfer.
 
+use std::io::{self, Read};
+
 use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
+
+/// Bytes that one read asks for.
+const READ: usize = 256 << 10;
 
 /// The strong hash of one block, as a signature carries it.
 pub fn block(seed: u64, bytes: &[u8]) -> u64 {
@@ -30,6 +35,24 @@ impl Hasher {
         self.0.update(bytes);
     }
 
+    /// Adds the first `len` bytes of what is read.
+    ///
+    /// # Errors
+    /// The reader's; `UnexpectedEof` where there are fewer.
+    pub fn read_from(&mut self, reader: impl Read, len: u64) -> io::Result<()> {
+        let mut reader = reader.take(len);
+        let mut buffer = vec![0; READ];
+        while reader.limit() > 0 {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => self.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// The digest of all that was added, big-endian as it travels.
     pub fn finish(&self) -> [u8; 16] {
         self.0.digest128().to_be_bytes()
@@ -50,6 +73,14 @@ mod tests {
         let mut hasher = Hasher::new(seed);
         hasher.update(bytes);
         hasher.finish()
+    }
+
+    #[test]
+    fn what_is_read_counts_as_far_as_it_is_wanted_and_must_be_there() {
+        let mut hasher = Hasher::new(7);
+        hasher.read_from(&b"beginning and end"[..], 9).unwrap();
+        assert_eq!(hasher.finish(), digest(7, b"beginning"));
+        assert_eq!(hasher.read_from(&b"short"[..], 6).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

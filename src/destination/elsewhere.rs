@@ -122,7 +122,11 @@ impl Destination {
                 return None;
             }
         }
-        *decision = self.decide_with(elsewhere.purpose, entry, place, &likeness);
+        let decided = self.decide_with(elsewhere.purpose, entry, place, &likeness);
+        if self.options.append && decided.action.needs_data() {
+            return None;
+        }
+        *decision = decided;
         Some(likeness)
     }
 

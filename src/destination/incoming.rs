@@ -1,7 +1,7 @@
 //! One file on its way in over a link: digested as it is written, put in place only if the digest agrees.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::Destination;
@@ -66,6 +66,35 @@ impl Incoming {
         };
         let output = Output { draft, sparse, hasher: Hasher::new(destination.seed), written: 0 };
         Ok(Incoming { output, matched: 0, basis })
+    }
+
+    /// Begins to append to the file at `place`, which is `offset` bytes long; with `--append-verify` those count for the digest.
+    ///
+    /// # Errors
+    /// Those of [`Destination::begin`]; `InvalidData` where the file has another length.
+    pub fn append(
+        destination: &Destination,
+        tree: &Tree,
+        place: &Path,
+        size: u64,
+        offset: u64,
+    ) -> io::Result<Incoming> {
+        let draft = destination.begin(tree, place, size, false)?;
+        let mut file = draft.file();
+        if draft.is_fresh() || file.metadata()?.len() != offset {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "its length has changed"));
+        }
+        let mut hasher = Hasher::new(destination.seed);
+        if destination.options.append_verify {
+            hasher.read_from(file, offset)?;
+        }
+        file.seek(SeekFrom::Start(offset))?;
+        let sparse = match destination.options.sparse {
+            true => Some(SparseWriter::after(draft.file().try_clone()?, offset)),
+            false => None,
+        };
+        let output = Output { draft, sparse, hasher, written: offset };
+        Ok(Incoming { output, matched: offset, basis: None })
     }
 
     /// Bytes written so far: where the next ones belong.

@@ -37,7 +37,7 @@ impl Destination {
         }
         let same_type = existing.is_some_and(|existing| existing.kind.same_type(&entry.kind));
         // What is left alone whatever it is, is not what the other names of the source's file should be.
-        let ignored = existing.is_some_and(|existing| self.ignores(entry, existing));
+        let ignored = existing.is_some_and(|existing| self.leaves(entry, place, existing));
         if decision.action != Action::Skip || (same_type && !ignored) {
             let is_made = decision.changes.contains(Changes::ELSEWHERE);
             let stays = match decision.action {

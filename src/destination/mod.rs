@@ -370,16 +370,23 @@ impl Destination {
         }
         self.lead(entry, place, existing.as_ref(), decision, likeness.as_ref());
         self.count(decision);
-        Ok(self.settled(entry, existing.as_ref(), decision, likeness.is_some()))
+        Ok(self.settled(entry, place, existing.as_ref(), decision, likeness.is_some()))
     }
 
     /// With `--remove-source-files`, marks what the source may let go of: what was made or was there, and not what is left
     /// alone whatever the source has.
-    fn settled(&self, entry: &Entry, existing: Option<&Entry>, mut decision: Decision, elsewhere: bool) -> Decision {
+    fn settled(
+        &self,
+        entry: &Entry,
+        place: &Path,
+        existing: Option<&Entry>,
+        mut decision: Decision,
+        elsewhere: bool,
+    ) -> Decision {
         if !self.options.remove_source_files || self.options.dry_run || entry.is_dir() {
             return decision;
         }
-        let is_same = |existing: &Entry| existing.kind.same_type(&entry.kind) && !self.ignores(entry, existing);
+        let is_same = |existing: &Entry| existing.kind.same_type(&entry.kind) && !self.leaves(entry, place, existing);
         let has = match decision.action {
             Action::Create | Action::Attributes => true,
             Action::HardLink => elsewhere,
@@ -414,6 +421,12 @@ impl Destination {
     fn ignores(&self, entry: &Entry, existing: &Entry) -> bool {
         let is_newer = existing.is_file() && entry.is_file() && self.options.is_newer(&existing.mtime, &entry.mtime);
         self.options.ignore_existing || (self.options.update && is_newer)
+    }
+
+    /// The same, or because it is not to be appended to though it is another file.
+    fn leaves(&self, entry: &Entry, place: &Path, existing: &Entry) -> bool {
+        let differs = || !plan::counts_as_same(entry, existing, &self.options, || self.same_contents(entry, place));
+        self.ignores(entry, existing) || (self.options.append && entry.is_file() && existing.is_file() && differs())
     }
 
     fn decide(&self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Decision {

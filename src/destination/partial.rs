@@ -41,6 +41,10 @@ impl Partials {
                 "--delay-updates needs a directory of each directory for files to wait in".into(),
             ));
         }
+        if options.append {
+            // What there is of a file is the file itself.
+            return Ok(None);
+        }
         Ok(match dir {
             None => options.partial.then_some(Partials::Beside),
             Some(dir) if is_within(&dir) => Some(Partials::Within(dir)),
@@ -106,7 +110,11 @@ impl Destination {
             Some((tree, path)) => tree.open_file(&path),
             None => tree.open_file(place),
         };
-        opened.or_else(|error| self.open_elsewhere(place).ok_or(error))
+        match opened {
+            // Only what stands there can be appended to.
+            Err(error) if !self.options.append => self.open_elsewhere(place).ok_or(error),
+            opened => opened,
+        }
     }
 
     /// A file is in place, or waits: its directory has been written to, and what an interrupted run left of it is of no more

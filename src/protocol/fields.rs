@@ -37,6 +37,8 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (15, &mut options.fsync),
         (16, &mut options.partial_dir),
         (17, &mut options.delay_updates),
+        (18, &mut options.append),
+        (19, &mut options.append_verify),
         (32, &mut options.usermap),
         (33, &mut options.groupmap),
         (64, &mut options.delete_excluded),

@@ -147,7 +147,10 @@ impl<'a> Arrivals<'a> {
 
     fn take_data(&mut self, data: FileData) -> Result<()> {
         if self.current.is_none() {
-            self.begin(data.index, None)?;
+            match data.offset {
+                0 => self.begin(data.index, None)?,
+                offset => self.begin_append(data.index, offset)?,
+            }
         }
         let Some(Current { index, incoming, .. }) = &mut self.current else { return Ok(()) };
         if *index != data.index {
@@ -261,6 +264,27 @@ impl<'a> Arrivals<'a> {
         };
         self.current = Some(Current { index, incoming, lacks_basis: false });
         self.check(result)
+    }
+
+    /// Begins to take in what is to be appended to a file. One that has another length by now is asked for whole.
+    fn begin_append(&mut self, index: u32, offset: u64) -> Result<()> {
+        let wanted = self.wanted(index)?;
+        let is_signed = wanted.signed.flatten().is_some_and(|signed| signed.file_size == offset);
+        if !is_signed || wanted.begun {
+            return Err(Error::Stream(format!("contents of file {index} that begin at {offset}")));
+        }
+        (wanted.signed, wanted.begun) = (None, true);
+        self.signed -= 1;
+        let entry = self.announce(index)?;
+        let Some(tree) = &self.destination.tree else { return Ok(()) };
+        let place = self.destination.place(&entry);
+        let incoming = Incoming::append(&self.destination, tree, &place, entry.kind.size(), offset);
+        if let Err(error) = &incoming {
+            self.session.monitor.detail(1, &format!("{} cannot be appended to: {error}", place.display()));
+        }
+        let lacks_basis = incoming.is_err();
+        self.current = Some(Current { index, incoming: incoming.ok(), lacks_basis });
+        Ok(())
     }
 
     /// Tells the user, once, that a file comes.
@@ -396,6 +420,9 @@ impl<'a> Arrivals<'a> {
     fn sign(&self, entry: &Entry) -> io::Result<Signature> {
         let file = self.destination.open_basis(&self.destination.place(entry))?;
         let size = file.metadata()?.len();
+        if self.session.options.append {
+            return Ok(Signature { file_size: size, block_size: block_size(size), blocks: Vec::new() });
+        }
         Signature::of(&file, size, block_size(size), self.session.seed)
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use super::Session;
@@ -321,7 +321,12 @@ impl<'a> Outgoing<'a> {
 
     /// The outer error is the link's and ends the session; the inner one is the file's.
     fn send_whole(&mut self, index: u32) -> Result<io::Result<()>> {
-        let mut reading = match self.item(index).open().and_then(|file| Reading::new(file, self.session)) {
+        self.send_from(index, 0)
+    }
+
+    /// Sends what a file has from `offset` on, which is what the receiver has of it.
+    fn send_from(&mut self, index: u32, offset: u64) -> Result<io::Result<()>> {
+        let mut reading = match self.item(index).open().and_then(|file| Reading::new(file, offset, self.session)) {
             Ok(reading) => reading,
             Err(error) => return Ok(Err(error)),
         };
@@ -364,12 +369,19 @@ impl<'a> Outgoing<'a> {
             *begun = Some(signature);
             return Ok(());
         }
-        signature.validate().map_err(|error| Error::Stream(error.to_string()))?;
+        let appends = self.session.options.append && signature.file_size > 0;
+        if !appends {
+            signature.validate().map_err(|error| Error::Stream(error.to_string()))?;
+        }
         // A batch that is begun is filled first: when a signature comes is chance, what is in a batch is not.
         while self.packer().is_open() && self.step()? {}
         self.pending.insert(piece.index, Pending::Outcome { retry: false });
         self.let_go_before(piece.index)?;
-        match self.send_delta(piece.index, &signature)? {
+        let sent = match appends {
+            true => self.send_from(piece.index, signature.file_size)?,
+            false => self.send_delta(piece.index, &signature)?,
+        };
+        match sent {
             Ok(()) => Ok(()),
             Err(error) => self.cannot_send(piece.index, &error),
         }
@@ -491,10 +503,19 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(file: File, session: &Session) -> io::Result<Reading> {
+    fn new(file: File, offset: u64, session: &Session) -> io::Result<Reading> {
         let file = bounded(file)?;
-        let (left, hasher, buffers) = (file.limit(), Some(Hasher::new(session.seed)), session.buffers.clone());
-        Ok(Reading { file: file.into_inner(), left, offset: 0, hasher, buffers })
+        let (len, mut hasher, buffers) = (file.limit(), Hasher::new(session.seed), session.buffers.clone());
+        let mut file = file.into_inner();
+        if offset > 0 {
+            let left = len.checked_sub(offset).filter(|left| *left > 0);
+            left.ok_or_else(|| io::Error::other("it is no longer than what the destination has of it"))?;
+            if session.options.append_verify {
+                hasher.read_from(&file, offset)?;
+            }
+            file.seek(SeekFrom::Start(offset))?;
+        }
+        Ok(Reading { file, left: len - offset, offset, hasher: Some(hasher), buffers })
     }
 
     /// The next piece: where it belongs, its bytes, and the file's digest if it is the last.

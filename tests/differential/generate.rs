@@ -62,7 +62,7 @@ impl Case {
             keeps_dirs: has("--ignore-existing"),
             ruled,
             mapped: options.iter().any(|option| is_map(option)),
-            unlinked: has("--inplace") || (has("-H") && filtered),
+            unlinked: has("--inplace") || has("--append") || (has("-H") && filtered),
             follows: FOLLOWING.iter().any(|option| has(option)),
             enters: has("-K"),
         };
@@ -142,7 +142,7 @@ fn options(rng: &mut Rng) -> Vec<String> {
     for option in ["-E", "--chmod=Fg=u,D2775", "--chmod=o-rwx,F+X", "-@0", "--modify-window=10", "-@20"] {
         sometimes(14, option);
     }
-    for option in ["--delay-updates", "--partial-dir=.part", "--preallocate", "--fsync"] {
+    for option in ["--delay-updates", "--partial-dir=.part", "--preallocate", "--fsync", "--append"] {
         sometimes(30, option);
     }
     for option in ["-b", "--backup-dir=../backup", "--suffix=.old"] {
@@ -211,8 +211,14 @@ fn options(rng: &mut Rng) -> Vec<String> {
     // What is kept beside its place keeps the directory that it is in, which rsync does not foresee in a dry run.
     let kept = options.iter().any(|option| matches!(*option, "-b" | "--backup-dir=../backup"));
     options.retain(|option| *option != "-n" || !kept);
+    let whole = options.contains(&"-W");
     // These are refused with --inplace.
-    let in_place = options.contains(&"--inplace");
+    options.retain(|option| *option != "--append" || !whole);
+    // To rsync what another directory has is begun already, and so is what another name of a file leads to; with -S it makes
+    // zeros of what is there.
+    let begun = options.iter().any(|option| matches!(*option, "-H" | "-S") || COMPARED.as_flattened().contains(option));
+    options.retain(|option| *option != "--append" || !begun);
+    let in_place = options.iter().any(|option| matches!(*option, "--inplace" | "--append"));
     options.retain(|option| !in_place || !matches!(*option, "--delay-updates" | "--partial-dir=.part"));
     // What gives way to what another directory has is kept by sy, and not by rsync.
     let gives_way = |option: &str| option.starts_with("--link-dest") || option.starts_with("--compare-dest");
@@ -220,16 +226,18 @@ fn options(rng: &mut Rng) -> Vec<String> {
     // Of several names of one file, rsync puts one back that went because it is elsewhere, if another one stays.
     let left_out = options.iter().any(|option| option.starts_with("--compare-dest"));
     options.retain(|option| *option != "-H" || !left_out);
-    // With a window rsync holds a time against that of another directory's file, which it did not take.
+    // With a window rsync holds a time against that of another directory's file, which it did not take; with -E it means all
+    // of what is there.
     let compared = options.iter().any(|option| COMPARED.as_flattened().contains(option));
     // And with -c it makes times the same that it takes for the same.
     let is_exact = compared || options.contains(&"-c");
     options.retain(|option| !is_exact || !(option.starts_with("-@") || option.starts_with("--modify-window")));
+    options.retain(|option| *option != "-E" || !compared);
     // Which of the names of a file are one elsewhere too depends on which are looked at first, and links lead to some.
     options.retain(|option| *option != "-H" || !(compared && follows));
     // What is kept of the names of one file depends on which of them is made first. And rsync 3.5.0 fails to look at what it
     // has copied to such a directory.
-    options.retain(|option| !matches!(*option, "-H" | "--inplace") || !kept);
+    options.retain(|option| !matches!(*option, "-H" | "--inplace" | "--append") || !kept);
     // rsync then deletes its backups, with --delete-after even those that it has just made.
     let beside = options.contains(&"-b");
     options.retain(|option| *option != "--delete-excluded" || !beside);

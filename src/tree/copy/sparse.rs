@@ -34,6 +34,11 @@ impl<F: AsFd> SparseWriter<F> {
         Self { file, fresh, offset: 0, zeros: 0 }
     }
 
+    /// A writer to `file`, which ends at `offset`, from there on.
+    pub fn after(file: F, offset: u64) -> Self {
+        Self { file, fresh: true, offset, zeros: 0 }
+    }
+
     /// Writes `data` after what has been written so far.
     ///
     /// # Errors
