@@ -6,15 +6,16 @@ use std::fs;
 use std::path::Path;
 
 use sy::delta::Block;
+use sy::delta::strong::Hasher;
 use sy::error::ExitCode;
 use sy::options::{DeleteTime, Options};
 use sy::phases;
 use sy::plan::{Action, Changes, Decision};
 use sy::protocol::chunk::{Chunk, ChunkAck, Contents, ListEnd, State};
-use sy::protocol::message::{ChecksumResp, Counters, FileDone, Message, Role, Status, code};
+use sy::protocol::message::{ChecksumResp, Counters, FileData, FileDone, Message, Role, Status, code};
 use sy::tree::entry::{Entry, Kind};
 
-use crate::harness::peer::{Server, archive, entry, file_entry};
+use crate::harness::peer::{SEED, Server, archive, entry, file_entry};
 use crate::harness::{Sandbox, Snapshot, Tree, Way, noise};
 
 fn deleting() -> Options {
@@ -129,6 +130,44 @@ fn a_chunk_is_answered_at_once_and_nothing_goes_before_all_of_its_directory_is_h
     assert!(sandbox.path("destination/dir/z-extra").is_file(), "its chunk has not come: it may be lost");
     assert!(sandbox.path("destination/dir/old").is_file());
     assert_eq!(server.end().0, 12, "the client leaves before its time");
+}
+
+#[test]
+fn what_is_half_written_in_a_directory_of_the_list_is_not_deleted_with_what_is_left_over_there() {
+    let sandbox = sandbox();
+    sandbox.write_destination(&Tree::new().file("room/left-over", "1"));
+    let options = Options { temp_dir: Some("room".into()), ..deleting() };
+    let mut server = Server::start_for(u64::MAX, Role::Receiver, &sandbox.destination(), &options);
+    server.wire.send(&roots(&["dir", "links", "room"]));
+    server.wire.send(&chunk(1, 1, WHOLE, contents("dir", true, &["dir/new"], &[])));
+    for _ in 0..2 {
+        while !matches!(server.wire.recv(), Some(Message::FileListChunkAck(_))) {}
+    }
+    // While these are made the rest comes, so that contents could overtake the list.
+    let link = |number| entry(&format!("links/{number:04}"), Kind::Symlink { target: Path::new("there").into() });
+    let links = (0..2000).map(link).collect();
+    server.wire.send(&chunk(2, 2, WHOLE, Contents { entries: links, ..contents("links", true, &[], &[]) }));
+    server.wire.send(&chunk(3, 3, WHOLE, contents("room", true, &[], &[])));
+    let bytes = noise(3, 100_000);
+    let mut hasher = Hasher::new(SEED);
+    hasher.update(&bytes);
+    for (offset, digest) in [(0, None), (50_000, Some(hasher.finish()))] {
+        let data = bytes[offset..offset + 50_000].to_vec().into();
+        server.wire.send(&Message::FileData(FileData { index: 1, offset: offset as u64, digest, data }));
+    }
+    server.wire.send(&end(2 + 2001 + 1));
+    let done = loop {
+        match server.wire.recv() {
+            Some(Message::FileDone(done)) => break done,
+            Some(Message::FileListChunkAck(_) | Message::DeleteBatch(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((done.index, done.status), (1, Status::Done));
+    assert_eq!(fs::read(sandbox.path("destination/dir/new")).expect("it is in place"), bytes);
+    while !matches!(server.wire.recv(), Some(Message::SessionEnd(_))) {}
+    assert!(!sandbox.path("destination/room/left-over").exists());
+    assert_eq!(server.end().0, 0);
 }
 
 #[test]

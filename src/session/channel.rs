@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use super::pace::Paced;
 use super::round_trip::Distance;
 use super::stream::{Sink, Source};
+use super::turns::Turns;
 use super::{FLUSH_WAIT, Greeting};
 use crate::error::{Error, ExitCode, Result};
 use crate::events::Monitor;
@@ -90,15 +91,13 @@ pub struct Ends {
 
 /// What the peer says, in order.
 pub struct Inbox {
-    frames: mpsc::UnboundedReceiver<Result<RawFrame>>,
+    turns: Turns,
     budget: Arc<Semaphore>,
     bounded: bool,
     root: PathBuf,
     buffers: Buffers,
     monitor: Arc<Monitor>,
     ended: bool,
-    /// Received, and not taken yet.
-    peeked: Option<Result<RawFrame>>,
 }
 
 /// What we say, in order. Clones speak into the same link, which ends when the last of them is gone.
@@ -151,7 +150,7 @@ pub fn open(link: Link, settings: Settings, monitor: Arc<Monitor>, traffic: Arc<
     let beat = settings.timeout.map_or(KEEPALIVE, |timeout| KEEPALIVE.min(timeout / 3));
     let writing = Writing { room, beat, traffic, buffers: buffers.clone(), session_id: settings.session_id };
     let ends = Ends { reading, writing: tokio::spawn(writing.run(writer, outbox_frames)), quiet };
-    let inbox = Inbox { frames: inbox_frames, budget, bounded, root, buffers, monitor, ended: false, peeked: None };
+    let inbox = Inbox { turns: Turns::new(inbox_frames), budget, bounded, root, buffers, monitor, ended: false };
     (inbox, Outbox(speaker), ends)
 }
 
@@ -377,10 +376,20 @@ impl Inbox {
     /// What ended the link, what the peer said before it gave up, or what is wrong with its message.
     pub fn recv(&mut self) -> Result<Message> {
         loop {
-            let frame = match self.peeked.take() {
-                Some(frame) => frame,
-                None => self.frames.blocking_recv().unwrap_or(Err(Error::Disconnected)),
-            };
+            let frame = self.turns.next();
+            if let Some(message) = self.take(frame)? {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// As [`Inbox::recv`], but contents and the list each have one message in turn while both are here.
+    ///
+    /// # Errors
+    /// As [`Inbox::recv`].
+    pub fn recv_in_turn(&mut self) -> Result<Message> {
+        loop {
+            let frame = self.turns.next_in_turn();
             if let Some(message) = self.take(frame)? {
                 return Ok(message);
             }
@@ -389,8 +398,8 @@ impl Inbox {
 
     /// Ends when there is something to receive, if only that the link has ended.
     pub async fn stirs(&mut self) {
-        if self.peeked.is_none() && !self.ended {
-            self.peeked = Some(self.frames.recv().await.unwrap_or(Err(Error::Disconnected)));
+        if !self.ended {
+            self.turns.stirs().await;
         }
     }
 
@@ -399,7 +408,7 @@ impl Inbox {
     /// # Errors
     /// As [`Inbox::recv`].
     pub fn try_recv(&mut self) -> Result<Option<Message>> {
-        while let Some(frame) = self.peeked.take().or_else(|| self.frames.try_recv().ok()) {
+        while let Some(frame) = self.turns.try_next() {
             if let Some(message) = self.take(frame)? {
                 return Ok(Some(message));
             }
@@ -437,7 +446,7 @@ impl Inbox {
         while !self.ended && std::time::Instant::now() < deadline {
             match self.try_recv() {
                 Ok(Some(_)) => {}
-                Ok(None) if self.frames.is_closed() => return None,
+                Ok(None) if self.turns.is_over() => return None,
                 Ok(None) => std::thread::sleep(Duration::from_millis(5)),
                 Err(error) => return Some(error),
             }

@@ -102,7 +102,7 @@ impl Receiver<'_> {
             if let Some(end) = self.end.filter(|_| self.dirs.is_empty() && self.arrivals.is_idle()) {
                 return Ok(end.counters);
             }
-            let message = self.arrivals.session.inbox.recv()?;
+            let message = self.next_message()?;
             match self.arrivals.handle(message)? {
                 None => {}
                 Some(Message::FileListChunk(chunk)) if self.end.is_none() => {
@@ -112,6 +112,16 @@ impl Receiver<'_> {
                 Some(Message::FileListEnd(end)) if self.end.is_none() => self.take_end(end)?,
                 Some(other) => return Err(self.arrivals.session.out_of_place("a chunk or contents", &other)),
             }
+        }
+    }
+
+    /// Where files are written in a directory that may be in the list itself, nothing of the list is dealt with while one is
+    /// half here, as the order of the link has it: in that directory it would be found and deleted.
+    fn next_message(&mut self) -> Result<Message> {
+        let inbox = &mut self.arrivals.session.inbox;
+        match self.arrivals.session.options.temp_dir {
+            None => inbox.recv_in_turn(),
+            Some(_) => inbox.recv(),
         }
     }
 

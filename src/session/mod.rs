@@ -42,6 +42,7 @@ pub mod sender;
 pub mod stream;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use client::{Greeting, Known, client, client_again};
 pub use host::{Host, greet, refuse, server, start_in};

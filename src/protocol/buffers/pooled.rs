@@ -5,9 +5,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Capacity in bytes and number kept, for heads and short messages, for small files, for lists, for contents and deltas:
-/// together less than 7 MiB, though a buffer that has grown to twice its shelf's capacity lies there still.
-const SHELVES: [(usize, usize); 4] = [(1 << 10, 256), (16 << 10, 32), (64 << 10, 16), (272 << 10, 12)];
+/// Capacity in bytes and number kept, for heads and short messages, for lists of usual directories, for small files, for lists of
+/// large directories, for contents and deltas: together less than 7 MiB, though a buffer that has grown to twice its shelf's
+/// capacity lies there still. A frame weighs what its buffer has room for, so of what comes in small frames too large a shelf
+/// lets the link wait early.
+const SHELVES: [(usize, usize); 5] = [(1 << 10, 256), (4 << 10, 32), (16 << 10, 32), (64 << 10, 16), (272 << 10, 12)];
 
 /// Capacity in bytes of the largest buffer that is kept.
 const LARGEST: usize = SHELVES[SHELVES.len() - 1].0;
@@ -52,7 +54,7 @@ mod tests {
     #[test]
     fn a_buffer_that_is_given_back_is_the_next_one_taken() {
         let buffers = Buffers::default();
-        let mut first = buffers.take(3000);
+        let mut first = buffers.take(5000);
         first.extend_from_slice(b"bytes");
         let address = first.as_ptr();
         buffers.give_back(first);
