@@ -1,4 +1,6 @@
 //! The command line resolved: what is implied and taken back is settled, locations are parsed, contradictions refused.
+//!
+//! It is long as the command line is: a function for each group of options that bear on one another, and their tests.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
