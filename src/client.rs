@@ -42,8 +42,12 @@ fn told(silence: Silence) -> Error {
     }
 }
 
-async fn connect(remote: &Remote, prepared: Prepared, monitor: &Arc<Monitor>) -> std::result::Result<Outcome, Silence> {
-    let (mut shell, link) = RemoteShell::start(remote)?;
+async fn connect(
+    remote: &Remote,
+    mut prepared: Prepared,
+    monitor: &Arc<Monitor>,
+) -> std::result::Result<Outcome, Silence> {
+    let (mut shell, link) = RemoteShell::start(remote, prepared.said_ahead().as_deref())?;
     match session::client(link, prepared, monitor.clone()).await {
         Ok(outcome) => {
             // The other end has said all it had to say; its exit status would add nothing.

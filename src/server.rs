@@ -24,5 +24,5 @@ pub fn run() -> ExitCode {
 async fn serve() -> Result<ExitCode> {
     let link = transport::stdio::link()
         .map_err(|error| Error::Start(format!("standard input and output are no link: {error}")))?;
-    session::server(link).await
+    session::server(session::opening::heard_ahead(link)).await
 }

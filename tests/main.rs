@@ -20,6 +20,7 @@ mod links;
 mod merge_files;
 #[cfg(not(feature = "daemon"))]
 mod no_daemon;
+mod opening;
 mod output;
 mod relative;
 mod scale;

@@ -8,12 +8,13 @@ use tokio::io::AsyncRead;
 
 use super::channel::{self, Traffic};
 use super::kept::Rest;
+use super::opening::Opening;
 use super::round_trip::{Distance, RoundTrip};
 use super::{Greeted, Outcome, Part, Prepared, Request, file_list, play, send_raw};
 use crate::error::{Error, ExitCode, Result};
 use crate::events::Monitor;
 use crate::protocol::frame::MAX_FRAME;
-use crate::protocol::hello::{self, CHUNKS_SINCE, Clock, Hello, MIN_VERSION, Silence};
+use crate::protocol::hello::{self, CHUNKS_SINCE, Clock, MIN_VERSION, Silence};
 use crate::protocol::message::{Counters, Message, Role, SessionStart};
 use crate::transport::Link;
 
@@ -82,17 +83,19 @@ pub struct Known {
 /// made of, can say why; [`Silence::Older`] if it should be asked anew with the whole list.
 pub async fn client(
     mut link: Link,
-    prepared: Prepared,
+    mut prepared: Prepared,
     monitor: Arc<Monitor>,
 ) -> std::result::Result<Outcome, Silence> {
-    let Prepared { request, seed, lister } = prepared;
-    let (begun, clock) = (Instant::now(), Clock::start());
+    let opening = prepared.opening.take().unwrap_or_else(|| Box::new(Opening::new(&prepared)));
+    let Opening { clock, hello, mut start } = *opening;
+    let Prepared { request, seed, lister, .. } = prepared;
+    let begun = Instant::now();
     let traffic = Arc::new(Traffic::default());
     let least = if lister.is_some() { CHUNKS_SINCE } else { MIN_VERSION };
     let greeting = Greeting::new(begun, least, monitor.clone());
-    send_raw(&mut link, &Hello::ours(&clock, 0).encode(), &traffic).await.or_else(not_hangup)?;
+    send_raw(&mut link, &hello, &traffic).await.or_else(not_hangup)?;
     let waits = !file_list::STREAMS || (request.role == Role::Sender && lister.is_none());
-    let (mut start, rtt) = (start_of(&request, seed), RoundTrip::new(None));
+    let rtt = RoundTrip::new(None);
     if waits {
         let theirs = hello::read(&mut link.reader, request.options.timeout).await?;
         theirs.agree()?;
@@ -136,7 +139,7 @@ pub async fn client_again(
     prepared: Prepared,
     monitor: Arc<Monitor>,
 ) -> std::result::Result<(Outcome, Rest), Silence> {
-    let Prepared { request, seed, lister } = prepared;
+    let Prepared { request, seed, lister, .. } = prepared;
     let traffic = Arc::new(Traffic::default());
     let start = start_of(&request, seed);
     let session_id = start.session_id;

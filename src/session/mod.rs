@@ -33,6 +33,7 @@ pub mod depth;
 pub mod file_list;
 pub mod host;
 pub mod kept;
+pub mod opening;
 pub mod outgoing;
 pub mod pace;
 pub mod receiver;
@@ -49,6 +50,7 @@ pub use host::{Host, greet, refuse, server, start_in};
 pub use kept::{Rest, await_over};
 
 use channel::{Inbox, Outbox, Settings, Traffic};
+use opening::Opening;
 use requested::Requested;
 use round_trip::{Distance, RoundTrip};
 
@@ -159,6 +161,8 @@ pub struct Prepared {
     seed: u64,
     /// The source being listed, where the list can be sent while it is made.
     lister: Option<Lister>,
+    /// Its first words, where they have been said ahead.
+    opening: Option<Box<Opening>>,
 }
 
 impl Prepared {
@@ -167,12 +171,12 @@ impl Prepared {
         let seed = fastrand::u64(..);
         let sends = request.role == Role::Sender;
         let lister = sends.then(|| file_list::lister(&request.sources, &request.options, seed, monitor)).flatten();
-        Prepared { request, seed, lister }
+        Prepared { request, seed, lister, opening: None }
     }
 
     /// The same for a peer who wants the whole list before anything else.
     pub fn whole(request: Request) -> Prepared {
-        Prepared { request, seed: fastrand::u64(..), lister: None }
+        Prepared { request, seed: fastrand::u64(..), lister: None, opening: None }
     }
 }
 

@@ -209,7 +209,7 @@ fn a_list_in_chunks_and_a_whole_one_make_the_same_tree() {
                 let prepare = |monitor: &Arc<Monitor>| {
                     let start = || Lister::start(&request.sources, &request.options, &Filter::default(), 7, monitor);
                     let lister = chunks.then(|| start().expect("a directory"));
-                    Prepared { request, seed: 7, lister }
+                    Prepared { request, seed: 7, lister, opening: None }
                 };
                 trees.play(prepare, quick);
                 let made = everything(&trees.dir.path().join(destination));

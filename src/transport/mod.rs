@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -13,6 +13,9 @@ pub mod memory;
 pub mod socket;
 pub mod ssh;
 pub mod stdio;
+
+/// The variable of a remote command's environment in which a client may have said its first words.
+pub const OPENING: &str = "SY_OPENING";
 
 /// The two directions of a link.
 pub struct Link {
@@ -37,6 +40,14 @@ impl Link {
     /// The same link, for several sessions.
     pub fn kept(mut self) -> Link {
         self.writer.keeps = true;
+        self
+    }
+
+    /// The same link, of which `words` have been heard ahead: they are read at once, and when they come they are not read
+    /// again. What comes in their place is an error.
+    pub fn heard_ahead(mut self, words: Vec<u8>) -> Link {
+        self.reader.unread(&words);
+        self.reader.inner = Box::new(Again { expected: words, heard: 0, inner: self.reader.inner });
         self
     }
 
@@ -69,6 +80,36 @@ impl AsyncRead for LinkReader {
         buffer.put_slice(&self.unread[..count]);
         self.unread.drain(..count);
         Poll::Ready(Ok(()))
+    }
+}
+
+/// What comes over a link whose first words are known.
+struct Again {
+    /// Those words.
+    expected: Vec<u8>,
+    /// How many of them have come.
+    heard: usize,
+    inner: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+impl AsyncRead for Again {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let again = &mut *self;
+        while again.heard < again.expected.len() {
+            let mut room = [0; 1024];
+            let left = &again.expected[again.heard..];
+            let mut came = ReadBuf::new(&mut room[..left.len().min(1024)]);
+            ready!(Pin::new(&mut again.inner).poll_read(cx, &mut came))?;
+            if came.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if !left.starts_with(came.filled()) {
+                let text = "the other end says something else than it said in SY_OPENING";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+            }
+            again.heard += came.filled().len();
+        }
+        Pin::new(&mut again.inner).poll_read(cx, buffer)
     }
 }
 
@@ -127,6 +168,22 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn words_heard_ahead_are_read_at_once_and_once_and_must_come_all_the_same() {
+        let words = vec![7; 3000];
+        let link = |comes: Vec<u8>| Link::new(io::Cursor::new(comes), tokio::io::sink()).heard_ahead(words.clone());
+        let mut all = Vec::new();
+        link([&words[..], b"rest"].concat()).reader.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, [&words[..], b"rest"].concat());
+        let mut cut = Vec::new();
+        link(words[..2000].to_vec()).reader.read_to_end(&mut cut).await.unwrap();
+        assert_eq!(cut, words, "the link ended before they had come");
+        let mut other = words.clone();
+        other[2999] = 8;
+        let error = link(other).reader.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert!(error.to_string().contains("SY_OPENING"), "{error}");
+    }
 
     #[tokio::test(flavor = "current_thread")]
     async fn what_was_read_too_far_is_read_again_first() {

@@ -1,10 +1,11 @@
 //! The client's link to another machine: a remote shell (`ssh` unless told otherwise) that runs `sy --server` there.
 //!
-//! What goes to the remote shell is the user's own `--sy-path` and the word `--server`, nothing else: sources,
-//! destination and options travel in SESSION_START, so no name of a file ever meets a shell.
+//! What goes to the remote shell is the user's own `--sy-path` and the word `--server`, and of a pull its first words in
+//! hexadecimal digits: sources, destination and options travel in SESSION_START, so no name of a file ever meets a shell.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -52,15 +53,16 @@ pub fn split_command(command: &str) -> Result<Vec<OsString>> {
 }
 
 impl RemoteShell {
-    /// Starts the remote shell.
+    /// Starts the remote shell. `opening` is what its command finds in its environment, if the user has named a program and not
+    /// written a piece of shell.
     ///
     /// # Errors
     /// [`Error::Start`] when it cannot be run here.
-    pub fn start(remote: &Remote) -> Result<(RemoteShell, Link)> {
+    pub fn start(remote: &Remote, opening: Option<&OsStr>) -> Result<(RemoteShell, Link)> {
         let mut child = Command::new(&remote.shell[0])
             .args(&remote.shell[1..])
             .arg(&remote.host)
-            .arg(server_command(&remote.sy_path))
+            .arg(server_command(&remote.sy_path, opening))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -122,11 +124,28 @@ impl Drop for RemoteShell {
     }
 }
 
-/// `sy_path` as the user wrote it, then our own word.
-fn server_command(sy_path: &OsStr) -> OsString {
-    let mut command = sy_path.to_os_string();
+/// `sy_path` as the user wrote it, then our own word; `env` is there for shells that have another way to say it.
+fn server_command(sy_path: &OsStr, opening: Option<&OsStr>) -> OsString {
+    let mut command = OsString::new();
+    if let Some(opening) = opening.filter(|_| is_program(sy_path)) {
+        command.push(format!("env {}=", super::OPENING));
+        command.push(opening);
+        command.push(" ");
+    }
+    command.push(sy_path);
     command.push(" --server");
     command
+}
+
+/// Whether a command is a program to every shell: the name of one alone, for `exec sy` begins with none, or the path of one
+/// with plain words after it.
+fn is_program(command: &OsStr) -> bool {
+    let command = command.as_bytes();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(byte);
+    let program = command.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let is_named = !program.is_empty() && !program.starts_with(b"-") && program.iter().all(is_plain);
+    let has_words = program.len() < command.len();
+    is_named && (!has_words || program.contains(&b'/')) && command.iter().all(|byte| is_plain(byte) || *byte == b' ')
 }
 
 fn cannot_run(program: &OsStr, error: &io::Error) -> Error {
@@ -140,6 +159,17 @@ fn cannot_run(program: &OsStr, error: &io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_words_are_in_the_environment_of_a_program_and_of_nothing_else() {
+        let command = |path: &str, opening: Option<&str>| server_command(path.as_ref(), opening.map(OsStr::new));
+        assert_eq!(command("/opt/my-sy/bin/sy", Some("0a")), "env SY_OPENING=0a /opt/my-sy/bin/sy --server");
+        assert_eq!(command("/bin/nice -n 5 sy", Some("0a")), "env SY_OPENING=0a /bin/nice -n 5 sy --server");
+        assert_eq!(command("sy", None), "sy --server");
+        for path in ["exec sy", "", "/bin/sy; x", "/bin/A=1 sy", " sy", "cd /x && sy", "~/sy", "$SY", "A=1", "-i"] {
+            assert_eq!(command(path, Some("0a")), format!("{path} --server").as_str());
+        }
+    }
 
     #[test]
     fn a_remote_shell_is_split_at_blanks_outside_quotes() {
