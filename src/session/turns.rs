@@ -5,7 +5,8 @@
 //! would wait until all of those are decided on; if contents always went first, the list would wait for them, with it the
 //! decisions that the next contents come after, and in the end the link for both. So each has one frame in turn while both
 //! are here. Contents stay in order among themselves, and so does all that is not contents. Contents lose nothing by
-//! overtaking the list: they are of files that have been decided on. Nothing is dropped, doubled or weighed here: what waits is
+//! overtaking the list: they are of files that have been decided on. They do not overtake an ERROR: a remark that belongs to a
+//! file's outcome would come when the session is over, and be lost. Nothing is dropped, doubled or weighed here: what waits is
 //! the channel's to bound.
 
 use std::collections::VecDeque;
@@ -26,12 +27,14 @@ pub struct Turns {
     waiting: VecDeque<Heard>,
     /// Contents were the last to come out in turn.
     list_is_next: bool,
+    /// Something that nothing may overtake is waiting.
+    in_order: bool,
 }
 
 impl Turns {
     /// Of all that is `heard`.
     pub fn new(heard: mpsc::UnboundedReceiver<Heard>) -> Turns {
-        Turns { heard, waiting: VecDeque::new(), list_is_next: false }
+        Turns { heard, waiting: VecDeque::new(), list_is_next: false, in_order: false }
     }
 
     /// The next in the order of the link, if it is here.
@@ -46,7 +49,8 @@ impl Turns {
 
     /// The next of contents and of the list in turn, or of what there is of them; waits only if there is neither.
     pub fn next_in_turn(&mut self) -> Heard {
-        if std::mem::take(&mut self.list_is_next) && !self.waiting.is_empty() {
+        self.in_order &= !self.waiting.is_empty();
+        if (std::mem::take(&mut self.list_is_next) || self.in_order) && !self.waiting.is_empty() {
             return self.next();
         }
         while let Ok(heard) = self.heard.try_recv() {
@@ -54,7 +58,11 @@ impl Turns {
                 self.list_is_next = true;
                 return heard;
             }
+            self.in_order = is_remark(&heard);
             self.waiting.push_back(heard);
+            if self.in_order {
+                break;
+            }
         }
         self.next()
     }
@@ -70,6 +78,10 @@ impl Turns {
     pub fn is_over(&self) -> bool {
         self.heard.is_closed()
     }
+}
+
+fn is_remark(heard: &Heard) -> bool {
+    heard.as_ref().is_ok_and(|frame| frame.code == code::ERROR)
 }
 
 fn is_contents(heard: &Heard) -> bool {
@@ -111,7 +123,7 @@ mod tests {
     fn only_contents_overtake_and_they_only_what_is_none() {
         let all = [
             CHUNK,
-            code::ERROR,
+            code::FILE_LIST_END,
             code::FILE_DATA_BATCH,
             code::FILE_DONE,
             code::SESSION_END,
@@ -126,6 +138,13 @@ mod tests {
         let (first, second): (Vec<_>, Vec<_>) = came.iter().partition(|(code, _)| contents.contains(code));
         assert_eq!(first.iter().map(|(code, _)| *code).collect::<Vec<_>>(), contents);
         assert!(second.is_sorted_by_key(|(_, place)| place), "{second:?}");
+    }
+
+    #[test]
+    fn nothing_overtakes_a_remark() {
+        let all = [CHUNK, code::ERROR, code::FILE_DONE, CHUNK, DATA, DATA];
+        assert_eq!(places(&all), [0, 1, 2, 4, 3, 5]);
+        assert_eq!(places(&[CHUNK, DATA, CHUNK, code::ERROR, DATA, CHUNK, DATA]), [1, 0, 2, 3, 4, 6, 5]);
     }
 
     #[test]
@@ -144,12 +163,12 @@ mod tests {
     #[test]
     fn what_was_overtaken_comes_next_for_who_hears_in_order() {
         let (hear, heard) = mpsc::unbounded_channel();
-        for code in [CHUNK, code::ERROR, DATA, code::SESSION_END] {
+        for code in [CHUNK, code::FILE_LIST_END, DATA, code::SESSION_END] {
             hear.send(Ok(RawFrame { code, payload: Vec::new() })).expect("somebody listens");
         }
         let mut turns = Turns::new(heard);
         let mut codes = vec![turns.next_in_turn().expect("it is here").code];
         codes.extend(std::iter::from_fn(|| turns.try_next()).map(|heard| heard.expect("a frame").code));
-        assert_eq!(codes, [DATA, CHUNK, code::ERROR, code::SESSION_END]);
+        assert_eq!(codes, [DATA, CHUNK, code::FILE_LIST_END, code::SESSION_END]);
     }
 }
