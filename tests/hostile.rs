@@ -1,6 +1,9 @@
 //! A peer that does not play by the rules: whatever it says, nothing outside the destination changes, nothing half-written
 //! is left, and the session ends with status 12 and a word of why.
 
+mod clients;
+mod options;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -11,14 +14,13 @@ use sy::error::ExitCode;
 use sy::options::Options;
 use sy::plan::{Action, Changes, Decision};
 use sy::protocol::message::{
-    ChecksumResp, Counters, Deleted, DeltaData, FileData, FileDone, FileListAck, Message, Report, Role, Status, code,
-    put_copy, put_literal,
+    ChecksumResp, Counters, DeltaData, FileData, FileDone, FileListAck, Message, Role, Status, code, put_copy,
+    put_literal,
 };
 use sy::protocol::payload::Payload;
 use sy::tree::entry::Kind;
 
-use crate::harness::peer::{Booth, SEED, Server, Wire, archive, entry, file_entry, list};
-use crate::harness::process::{Finished, Program};
+use crate::harness::peer::{SEED, Server, archive, entry, file_entry, list};
 use crate::harness::{Sandbox, Snapshot, Tree, Way, noise};
 
 /// A destination with something in it, and something beside it that is none of a peer's business.
@@ -400,61 +402,6 @@ fn a_receiver_links_to_nothing_by_way_of_a_planted_link() {
 }
 
 #[test]
-fn a_receiver_refuses_other_directories_of_two_kinds_and_too_many() {
-    let dirs = |count: usize| vec![std::path::PathBuf::from("../outside"); count];
-    for (linked, copied) in [(1, 1), (21, 0)] {
-        let sandbox = sandbox();
-        let before = Snapshot::of(&sandbox.path(""));
-        let options = Options { link_dest: dirs(linked), copy_dest: dirs(copied), ..archive() };
-        let mut server = Server::start(Role::Receiver, &sandbox.destination(), &options);
-        server.wire.send(&list(vec![file_entry("file", 7)]));
-        while server.wire.recv().is_some() {}
-        let (status, complaint) = server.end();
-        assert_eq!(status, 1, "{complaint}");
-        Snapshot::of(&sandbox.path("")).assert_same(&before);
-    }
-}
-
-fn delayed(dir: Option<&str>) -> Options {
-    Options { partial: true, partial_dir: dir.map(Into::into), delay_updates: true, ..archive() }
-}
-
-#[test]
-fn a_receiver_lets_no_file_wait_behind_a_planted_link() {
-    let sandbox = sandbox();
-    let outside = Snapshot::of(&sandbox.path("outside"));
-    for dir in [".~tmp~", "door"] {
-        let mut server = Server::start(Role::Receiver, &sandbox.destination(), &delayed(Some(dir)));
-        let target = Path::new("../outside").into();
-        let planted = entry(".~tmp~", Kind::Symlink { target });
-        server.wire.send(&list(vec![entry(".", Kind::Dir), planted, file_entry("file", 3)]));
-        await_decisions(&mut server);
-        server.wire.send(&data(2, 0, b"new", true));
-        server.wire.send(&Message::SessionEnd(Counters::default()));
-        while !matches!(server.wire.recv(), Some(Message::SessionEnd(_)) | None) {}
-        server.end();
-        Snapshot::of(&sandbox.path("outside")).assert_same(&outside);
-        assert!(!sandbox.path("destination/file").exists(), "{dir}");
-    }
-}
-
-#[test]
-fn a_receiver_refuses_directories_for_unfinished_files_that_lead_out() {
-    let leads_out = Options { partial: true, partial_dir: Some("../outside".into()), ..archive() };
-    let removing = Options { remove_source_files: true, ..delayed(Some("wait")) };
-    for options in [leads_out, delayed(None), delayed(Some("/nowhere")), delayed(Some("../outside")), removing] {
-        let sandbox = sandbox();
-        let before = Snapshot::of(&sandbox.path(""));
-        let mut server = Server::start(Role::Receiver, &sandbox.destination(), &options);
-        server.wire.send(&list(vec![file_entry("file", 7)]));
-        while server.wire.recv().is_some() {}
-        let (status, complaint) = server.end();
-        assert_eq!(status, 1, "{complaint}");
-        Snapshot::of(&sandbox.path("")).assert_same(&before);
-    }
-}
-
-#[test]
 fn a_receiver_refuses_to_append_where_it_did_not_say_that_its_file_ends() {
     for (index, offset) in [(1, 10), (1, 19_999), (1, u64::MAX), (2, 5)] {
         let sandbox = sandbox();
@@ -584,73 +531,6 @@ fn small_files_do_not_wait_for_a_large_one_behind_them() {
     };
     server.end();
     assert_eq!(first, [wanted[0] as u32]);
-}
-
-/// Runs a client against a server that the test plays.
-fn client(
-    options: &[&str],
-    pull: bool,
-    sandbox: &Sandbox,
-    play: impl FnOnce(&mut Wire<fs::File, fs::File>) + Send + 'static,
-) -> Finished {
-    let booth = Booth::new();
-    booth.serve(play);
-    let program = Program::sy(options).arg("-e").arg(booth.shell());
-    let finished = match pull {
-        true => program.arg("host:source/").arg(sandbox.destination()),
-        false => program.arg(sandbox.path("source/")).arg("host:destination"),
-    }
-    .run();
-    assert!(!finished.stderr.contains("panicked"), "{}", finished.told());
-    finished
-}
-
-fn await_start(wire: &mut Wire<fs::File, fs::File>) {
-    wire.greet(0);
-    assert!(matches!(wire.recv(), Some(Message::SessionStart(_))));
-}
-
-#[test]
-fn a_client_that_pulls_refuses_what_a_receiver_refuses() {
-    for name in ["../outside/file", "/etc/x", "", "a/../b", "."] {
-        let sandbox = sandbox();
-        let before = Snapshot::of(&sandbox.path(""));
-        client(&["-a"], true, &sandbox, move |wire| {
-            await_start(wire);
-            wire.send(&list(vec![file_entry(name, 1)]));
-            wire.last_word();
-        })
-        .code(12);
-        Snapshot::of(&sandbox.path("")).assert_same(&before);
-    }
-}
-
-#[test]
-fn a_client_that_pushes_refuses_what_a_sender_refuses() {
-    let sandbox = sandbox();
-    client(&["-a"], false, &sandbox, |wire| {
-        await_start(wire);
-        wire.send(&decisions(0, true, &[Action::Skip; 9]));
-        wire.last_word();
-    })
-    .code(12);
-}
-
-#[test]
-fn a_peer_cannot_steer_the_users_terminal() {
-    let sandbox = sandbox();
-    let finished = client(&["-av"], false, &sandbox, |wire| {
-        await_start(wire);
-        let path = "gone\x1b[2J".into();
-        wire.send(&Message::DeleteBatch(vec![Deleted { path, is_dir: false }]));
-        wire.send(&Message::Error(Report { fatal: false, code: ExitCode::Ok, text: b"look\x1b[31m\rhere".to_vec() }));
-        wire.send(&Message::Error(Report { fatal: true, code: ExitCode::FileIo, text: b"\x1b]0;title\x07".to_vec() }));
-        wire.last_word();
-    })
-    .code(11);
-    let printed = [finished.stdout.as_slice(), finished.stderr.as_bytes()].concat();
-    assert!(!printed.iter().any(|byte| *byte == 0x1b || *byte == 7 || *byte == b'\r'), "{}", finished.told());
-    assert!(finished.stderr.contains("look") && finished.stderr.contains("title"), "{}", finished.told());
 }
 
 #[test]

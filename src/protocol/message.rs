@@ -2,6 +2,8 @@
 //!
 //! `encode` makes a frame of a message, `decode` judges a frame as it comes: lengths, counts, names, ranges. Whether a
 //! message may come *now* is the roles' to judge (`session::sender`, `session::receiver`).
+//!
+//! It is one long file so that what is said of a message, what writes it and what reads it stand together.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,6 @@
 //! Random cases: a source, a destination that has seen better days, and options that both tools have.
+//!
+//! It is long for what it leaves out: each exception to the draw of options stands beside its reason.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
