@@ -130,6 +130,9 @@ pub struct Selection {
     /// Use this sy and build none
     #[arg(long, value_name = "FILE", conflicts_with = "phases", help_heading = "What")]
     pub sy: Option<PathBuf>,
+    /// Measure this earlier sy in the same rounds, and set the one above against it in every cell
+    #[arg(long, value_name = "FILE", conflicts_with = "phases", help_heading = "What")]
+    pub against: Option<PathBuf>,
     /// Small trees and few rounds, in less than two minutes: every cell is checked, no figure is to be quoted
     #[arg(long, help_heading = "Measurement")]
     pub quick: bool,
@@ -188,6 +191,7 @@ mod tests {
         assert_eq!(effort(&["x", "--phases", "each", "--runs", "9"]), Effort::Phases { claims: 9, others: 9 });
         assert_eq!(effort(&["x", "--phases", "each", "--quick"]), Effort::Quick(2));
         assert!(Cli::try_parse_from(["x", "--phases", "each", "--sy", "f"]).is_err());
+        assert!(Cli::try_parse_from(["x", "--phases", "each", "--against", "f"]).is_err());
         assert!(Cli::try_parse_from(["x", "verify", "--phases", "each"]).is_ok());
     }
 

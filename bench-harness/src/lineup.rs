@@ -42,19 +42,43 @@ pub fn build(root: &Path, selection: &Selection, subjects: Vec<Subject>, countin
         return sets(root, &Mode::of(&selection.phases), subjects, counting);
     }
     let sy = match &selection.sy {
-        Some(path) => {
-            let path = path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?;
-            sy_build::identify(&path)?
-        }
+        Some(path) => given(path)?,
         None => {
             eprintln!("building sy (release) ...");
             let features = subjects.iter().find(|s| s.program == SY).and_then(|s| s.features.as_deref());
             sy_build::build(root, features.unwrap_or("default"))?
         }
     };
+    let before = selection.against.as_deref().map(given).transpose()?;
     let program = show(&sy.path);
-    let subjects = subjects.into_iter().map(|s| if s.program == SY { with_program(s, &program) } else { s }).collect();
-    Ok(Lineup { subjects, table: Vec::new(), binaries: vec![sy.path.clone()], sy: Some(sy) })
+    let subjects = subjects.into_iter().flat_map(|subject| match &before {
+        _ if subject.program != SY => vec![subject],
+        Some(before) if is_plain(&subject) => vec![with_program(subject.clone(), &program), earlier(&subject, before)],
+        _ => vec![with_program(subject, &program)],
+    });
+    let binaries = [Some(&sy), before.as_ref()].into_iter().flatten().map(|sy| sy.path.clone()).collect();
+    Ok(Lineup { subjects: subjects.collect(), table: Vec::new(), binaries, sy: Some(sy) })
+}
+
+/// A build that the lab did not make.
+fn given(path: &Path) -> Result<Sy> {
+    let path = path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?;
+    sy_build::identify(&path)
+}
+
+/// Whether this is sy as people run it, without the daemon or anything else that a scenario has to ask for.
+fn is_plain(subject: &Subject) -> bool {
+    subject.role == Role::Contender && !subject.by_name
+}
+
+/// The same command by an earlier build.
+fn earlier(subject: &Subject, build: &Sy) -> Subject {
+    Subject {
+        name: format!("{}-before", subject.name),
+        role: Role::Before,
+        why: "the same command by the build that it is set against".into(),
+        ..with_program(subject.clone(), &show(&build.path))
+    }
 }
 
 fn with_program(subject: Subject, program: &str) -> Subject {

@@ -364,6 +364,7 @@ mod tests {
             peers: own(peers),
             phases: Vec::new(),
             sy: None,
+            against: None,
             quick: true,
             trees: None,
             seed: 1,

@@ -20,6 +20,8 @@ pub const FILE_STEM: &str = "subjects";
 pub enum Role {
     /// Ours: what gets a verdict.
     Contender,
+    /// An earlier build of ours: what every figure of the contender is set against besides.
+    Before,
     /// What every ratio is taken to.
     Reference,
     /// The reference a second time: the noise.

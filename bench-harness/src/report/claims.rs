@@ -5,10 +5,11 @@ use super::tables;
 use crate::claim::{self, Finding, Judgement};
 use crate::group::{self, Cell};
 use crate::metric::Metric;
-use crate::phases::{self, Pair};
+use crate::phases::{self, Build, Pair};
 use crate::record::environment::Environment;
 use crate::scenario::Direction;
 use crate::stats::Ratio;
+use crate::subject::Role;
 
 /// One row a claim and cell; none where the run judges no claim.
 pub fn claims(cells: &[Cell], environment: &Environment) -> Option<String> {
@@ -68,13 +69,15 @@ fn counted(metric: Metric, values: Option<(f64, f64)>) -> String {
     format!("{} {} → {}", metric.word(), show(off), show(on))
 }
 
-/// What all phases together make of each cell, with its title; none where the run has not both extremes.
+/// What all phases together make of each cell, or a build of what an earlier one did, with its title; none where the run has
+/// no two such builds.
 pub fn together(cells: &[Cell], environment: &Environment) -> Option<(String, String)> {
     let builds = group::builds(environment);
-    let pair = phases::extremes(&builds)?;
+    let pair = phases::extremes(&builds).or_else(|| before(environment))?;
     let (base, with) = (pair.base.name, pair.with.name);
     let mut head = vec!["transport".to_owned(), "scenario".into(), "operation".into(), "direction".into()];
-    head.extend(["time [95 %]".to_owned(), "session [95 %]".into()]);
+    let times = [Metric::Wall, Metric::Session, Metric::SenderCpu];
+    head.extend(["time [95 %]", "session [95 %]", "sender's processor [95 %]"].map(String::from));
     let counters = [Metric::RoundTrips, Metric::Frames, Metric::Wire, Metric::Allocations, Metric::SenderHeapPeak];
     head.extend(counters.map(|metric| metric.word().to_owned()));
     let body: Vec<Vec<String>> = cells
@@ -82,13 +85,22 @@ pub fn together(cells: &[Cell], environment: &Environment) -> Option<(String, St
         .map(|cell| {
             let mut line = vec![cell.key.transport.clone()];
             line.extend(tables::names(cell));
-            line.extend([Metric::Wall, Metric::Session].map(|m| ratio(claim::ratio(cell, &pair, m).as_ref())));
+            line.extend(times.map(|metric| ratio(claim::ratio(cell, &pair, metric).as_ref())));
             let values = |metric| claim::median(cell, base, metric).zip(claim::median(cell, with, metric));
             line.extend(counters.map(|metric| change(metric, values(metric))));
             line
         })
         .collect();
     (!body.is_empty()).then(|| (format!("{with} against {base}"), table(&head, &body, 4)))
+}
+
+/// The contender and the earlier build of it, where the run has one.
+fn before(environment: &Environment) -> Option<Pair<'_>> {
+    let by = |role: Role| {
+        let subject = environment.subjects.iter().find(|s| s.role == role)?;
+        Some(Build { name: &subject.name, phases: &[] })
+    };
+    Some(Pair { base: by(Role::Before)?, with: by(Role::Contender)? })
 }
 
 fn change(metric: Metric, values: Option<(f64, f64)>) -> String {

@@ -83,7 +83,7 @@ fn head(environment: &Environment, cells: &[Cell]) -> String {
     line("machine", machine(&environment.machine));
     let dirty = if environment.dirty == Some(true) { " with changes" } else { "" };
     line("commit", environment.commit.as_ref().map_or("unknown".into(), |c| format!("`{c}`{dirty}")));
-    for subject in environment.subjects.iter().filter(|s| s.role == Role::Contender) {
+    for subject in environment.subjects.iter().filter(|s| matches!(s.role, Role::Contender | Role::Before)) {
         let features = subject.features.as_ref().map_or(String::new(), |f| format!(", features {f}"));
         line(&subject.name, format!("{}{features}", subject.version.as_deref().unwrap_or("unknown")));
     }

@@ -85,7 +85,8 @@ pub fn time(measurement: Option<Measurement>) -> String {
 
 /// Processor time and memory of both ends.
 pub fn resources(cells: &[&Cell], environment: &Environment) -> Option<String> {
-    let subjects = present(cells, environment, |s| matches!(s.role, Role::Contender | Role::Reference | Role::Peer));
+    let shown = |s: &SubjectInfo| matches!(s.role, Role::Contender | Role::Before | Role::Reference | Role::Peer);
+    let subjects = present(cells, environment, shown);
     let far = cells.iter().any(|c| subjects.iter().any(|s| has(c, s, |s| s.remote_user_s.is_some())));
     let mut head = name_heads();
     for subject in &subjects {

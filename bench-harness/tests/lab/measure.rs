@@ -280,3 +280,50 @@ fn what_does_not_come_or_does_not_stay_is_an_error_row_and_the_others_are_run() 
         assert!(run.samples.iter().any(|s| s.subject == "rsync" && s.is_ok()));
     }
 }
+
+/// A `sy` that copies, and says that it scans for as many seconds as it is told here.
+fn copier(dir: &Path, name: &str, scan_s: u32) -> PathBuf {
+    let path = dir.join(name);
+    let stats = format!(r#"{{"stages_s":{{"connect":0.0,"total":0.5,"scan":{scan_s}}}}}"#);
+    let script = format!(
+        "#!/bin/sh\ncase $1 in\n--version) echo 'sy 1.0.0' ;;\nphases) echo '{{\"schema\":1,\"phases\":[]}}' ;;\n\
+         *) echo '{stats}' >\"$2\"; exec cp -a \"$3.\" \"$4\" ;;\nesac\n"
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+const SY: &str = r#"
+[[subject]]
+name = "sy"
+role = "contender"
+why = "a test"
+program = "sy"
+counters = "sy"
+operations = ["initial"]
+local = ["{program}", "--stats-file", "{counters}", "{src}/", "{dst}/"]
+"#;
+
+#[test]
+fn an_earlier_build_runs_in_the_same_rounds_and_is_set_against_this_one_in_every_cell() {
+    if !have("rsync") {
+        return;
+    }
+    let dir = checkout(SY);
+    let (now, before) = (copier(dir.path(), "now", 2), copier(dir.path(), "then", 7));
+    let builds = ["--sy", now.to_str().unwrap(), "--against", before.to_str().unwrap()];
+    let done = lab(dir.path(), &[&["--local", "--runs", "3", "--out", "run"], &builds[..]].concat());
+    assert!(done.status.success(), "{}", said(&done));
+    let run = store::read(&dir.path().join("run")).unwrap();
+    let scans = |name: &str| -> Vec<(u32, Option<f64>)> {
+        let timed = run.samples.iter().filter(|s| s.subject == name && s.pass == Pass::Timed);
+        timed.map(|s| (s.round, s.scan_s)).collect()
+    };
+    assert_eq!(scans("sy"), [(1, Some(2.0)), (2, Some(2.0)), (3, Some(2.0))]);
+    assert_eq!(scans("sy-before"), [(1, Some(7.0)), (2, Some(7.0)), (3, Some(7.0))]);
+    let report = fs::read_to_string(dir.path().join("run/report.md")).unwrap();
+    let table = report.split("## sy against sy-before").nth(1).expect(&report);
+    let row = table.lines().find(|line| line.contains("| tiny ") && line.contains("| initial ")).expect(table);
+    assert!(row.contains("1.00 [1.00, 1.00]"), "both say the same of their sessions: {row}");
+}
