@@ -49,6 +49,8 @@ pub struct Options {
     pub skip_mounts: bool,
     /// `-R`: keep the paths of the sources.
     pub relative: bool,
+    /// `--no-implied-dirs`: the directories that lead to them stay as the destination has them.
+    pub no_implied_dirs: bool,
     /// `-L`: copy what links lead to.
     pub copy_links: bool,
     /// `-k`: take links to directories for directories.

@@ -31,6 +31,7 @@ pub fn list(count: usize) -> Vec<Entry> {
         uid: 1000,
         gid: 1000,
         contents_listed: false,
+        implied: false,
         seldom: None,
     };
     (0..count).map(entry).collect()

@@ -57,6 +57,11 @@ pub struct Args {
     /// The directories that lead to them are copied too, without what else is in them.
     #[arg(short = 'R', long, help_heading = SELECTION)]
     pub relative: bool,
+    /// With -R, leave the directories that lead to the sources as they are, and make missing ones like any new directory
+    ///
+    /// One that is a link to another directory of the destination is followed.
+    #[arg(long, alias = "no-i-d", help_heading = SELECTION)]
+    pub no_implied_dirs: bool,
     /// Copy symbolic links as symbolic links
     #[arg(short, long, help_heading = SELECTION)]
     pub links: bool,
@@ -477,6 +482,8 @@ pub struct Negations {
     pub no_dirs: bool,
     #[arg(long, alias = "no-R", hide = true)]
     pub no_relative: bool,
+    #[arg(long, alias = "i-d", hide = true)]
+    pub implied_dirs: bool,
     #[arg(long, alias = "no-x", hide = true)]
     pub no_one_file_system: bool,
     #[arg(long, alias = "no-m", hide = true)]

@@ -219,6 +219,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     // Where there are no merge files the rules themselves say it all, and an older build need not know more.
     let delete_excluded = args.delete_excluded && filter::hiding_only(&mut filters).map_err(usage)?;
     let one_file_system = flags.on(&["one_file_system"], &["no_one_file_system"]);
+    let relative = flags.on(&["relative"], &["no_relative"]);
     Ok(Options {
         recursive: archived(&["recursive"], &["no_recursive"]),
         links: archived(&["links"], &["no_links"]),
@@ -240,7 +241,8 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         dirs: flags.on(&["dirs"], &["no_dirs"]),
         one_file_system,
         skip_mounts: one_file_system && args.one_file_system > 1,
-        relative: flags.on(&["relative"], &["no_relative"]),
+        relative,
+        no_implied_dirs: relative && flags.on(&["no_implied_dirs"], &["implied_dirs"]),
         copy_links: args.copy_links,
         copy_dirlinks: args.copy_dirlinks,
         copy_unsafe_links: args.copy_unsafe_links,

@@ -30,7 +30,8 @@ impl Destination {
     /// Whether a directory gives its group to what is made in it is settled before anything is, not with its final mode.
     /// Where every entry is given its group anyway it does not matter.
     pub(super) fn pass_on_group(&self, entry: &Entry, place: &Path, mode: u32) -> Attempt<()> {
-        let matters = self.options.perms && !(self.options.group && self.is_root) && (entry.mode ^ mode) & SETGID != 0;
+        let all_given = self.options.group && self.is_root && !self.options.no_implied_dirs;
+        let matters = self.options.perms && !all_given && (entry.mode ^ mode) & SETGID != 0;
         let Some(tree) = self.tree.as_ref().filter(|_| matters) else { return Ok(()) };
         let working = Entry { mode: entry.mode | WORKING_DIR_MODE, ..entry.clone() };
         let keep = Keep { perms: true, ..Keep::default() };
@@ -107,6 +108,9 @@ impl Destination {
         }
         let Some(tree) = &self.tree else { return };
         let result = tree.lstat(place).and_then(|now| {
+            if entry.implied {
+                return self.finish_implied(place, now);
+            }
             let Some(now) = now.filter(Entry::is_dir) else { return Ok(()) };
             let kept = self.modes.get(place).copied().unwrap_or(now.mode);
             let wanted = Entry { mode: if self.options.perms { entry.mode } else { kept }, ..entry.clone() };

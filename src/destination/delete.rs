@@ -49,8 +49,12 @@ impl Destination {
         names.sort_unstable();
         let mut listed = Vec::new();
         let is_before = self.options.delete == Some(DeleteTime::Before);
-        for entry in entries.iter().filter(|entry| entry.contents_listed) {
+        for entry in entries.iter().filter(|entry| entry.contents_listed || entry.implied) {
             let dir = entry.relative();
+            if entry.implied {
+                self.enter_implied(dir);
+                continue;
+            }
             if !is_before {
                 self.note_dir(entry, dir);
             }
@@ -268,7 +272,7 @@ impl Destination {
 }
 
 /// Whether a directory could not be listed because there is none.
-fn is_no_dir(error: &io::Error) -> bool {
+pub(super) fn is_no_dir(error: &io::Error) -> bool {
     let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
     is_link || matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

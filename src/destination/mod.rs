@@ -34,6 +34,7 @@ pub mod delete;
 pub mod draft;
 mod elsewhere;
 pub mod extra;
+mod implied;
 pub mod incoming;
 mod links;
 mod partial;
@@ -241,7 +242,10 @@ impl Destination {
     /// A root that nothing goes into is not made.
     fn open_root(&mut self, make: bool) -> Result<()> {
         match Tree::open(&self.root) {
-            Ok(tree) => self.tree = Some(if self.options.keep_dirlinks { tree.with_doors() } else { tree }),
+            Ok(tree) => {
+                let has_doors = self.options.keep_dirlinks || self.options.no_implied_dirs;
+                self.tree = Some(if has_doors { tree.with_doors() } else { tree });
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.empty.insert(PathBuf::from("."));
                 if !make {
@@ -303,6 +307,9 @@ impl Destination {
     /// Decides about an entry and does what the list alone suffices for; what needs contents is left to the caller.
     /// An entry that fails is reported, and skipped.
     pub fn prepare(&mut self, entry: &Entry) -> Decision {
+        if entry.implied {
+            return self.prepare_implied(entry);
+        }
         self.counters.listed += 1;
         self.counters.total = self.counters.total.saturating_add(entry.kind.size());
         let place = self.place(entry);
@@ -555,6 +562,9 @@ impl Destination {
 
     /// Tells the watcher about an entry whose decision is being carried out.
     pub fn announce(&self, entry: &Entry, decision: Decision) {
+        if entry.implied {
+            return;
+        }
         let link_to = self.leader(entry).filter(|_| decision.follows_leader());
         self.monitor.event(&Event::Item { entry, decision: decision.told(), link_to });
     }

@@ -378,7 +378,7 @@ impl Before {
         let seldom = if flags & SELDOM != 0 { seldom(reader)? } else { None };
         let mtime = Timestamp { secs: self.secs, nanos };
         let (uid, gid) = self.owner;
-        Ok(Entry { paths, kind, mode: self.mode, mtime, uid, gid, contents_listed: false, seldom })
+        Ok(Entry { paths, kind, mode: self.mode, mtime, uid, gid, contents_listed: false, implied: false, seldom })
     }
 
     fn dirs(&mut self, reader: &mut Reader<'_>, are_roots: bool) -> Result<Vec<OsString>> {

@@ -154,6 +154,8 @@ const KIND_FIFO: u8 = 3;
 const KIND_SOCKET: u8 = 4;
 const KIND_CHAR: u8 = 5;
 const KIND_BLOCK: u8 = 6;
+/// A directory that only leads to what is copied: in a whole list alone.
+const KIND_IMPLIED: u8 = 7;
 const KIND_MASK: u8 = 0x0f;
 const HAS_LINK_GROUP: u8 = 0x10;
 const HAS_DIGEST: u8 = 0x20;
@@ -203,7 +205,7 @@ pub(super) fn kind_code(kind: &Kind) -> u8 {
 
 /// Appends an entry: flags and kind, name, mode, time, owner, group, then what its kind and flags add.
 pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
-    let kind = kind_code(&entry.kind);
+    let kind = if entry.implied { KIND_IMPLIED } else { kind_code(&entry.kind) };
     let (group, contents) = (entry.link_group(), entry.digest());
     let link = if group.is_some() { HAS_LINK_GROUP } else { 0 };
     let digest = if contents.is_some() { HAS_DIGEST } else { 0 };
@@ -242,7 +244,8 @@ pub fn entry(reader: &mut Reader<'_>, root: &Path) -> Result<Entry> {
         return Err(Error::Stream(format!("mode {mode:o} or time {mtime:?} out of range")));
     }
     let (uid, gid) = (reader.u32()?, reader.u32()?);
-    let kind = kind_with(flags & KIND_MASK, reader, Reader::u64)?;
+    let implied = flags & KIND_MASK == KIND_IMPLIED;
+    let kind = if implied { Kind::Dir } else { kind_with(flags & KIND_MASK, reader, Reader::u64)? };
     let link_group = if flags & HAS_LINK_GROUP != 0 { Some(reader.u32()?) } else { None };
     let digest = if flags & HAS_DIGEST != 0 { Some(reader.digest()?) } else { None };
     if flags & HAS_EXTENSIONS != 0 {
@@ -250,11 +253,12 @@ pub fn entry(reader: &mut Reader<'_>, root: &Path) -> Result<Entry> {
     }
     let contents_listed = flags & CONTENTS_LISTED != 0;
     // As bytes: a valid name has one spelling, and paths are compared component by component.
-    if (name.as_os_str() == "." || contents_listed) && kind != Kind::Dir {
+    let only_leads = implied && (name.as_os_str() == "." || contents_listed);
+    if only_leads || (name.as_os_str() == "." || contents_listed) && kind != Kind::Dir {
         return Err(Error::Stream("a root or a listed directory that is no directory".into()));
     }
     let seldom = Seldom { link_group, digest }.boxed();
-    Ok(Entry { paths: Paths::new(root, name), kind, mode, mtime, uid, gid, contents_listed, seldom })
+    Ok(Entry { paths: Paths::new(root, name), kind, mode, mtime, uid, gid, contents_listed, implied, seldom })
 }
 
 /// Reads what a kind has besides its `code`; sizes and device numbers as `number` reads them.

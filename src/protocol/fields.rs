@@ -54,6 +54,7 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (74, &mut options.keep_dirlinks),
         (75, &mut options.skip_mounts),
         (76, &mut options.relative),
+        (77, &mut options.no_implied_dirs),
         (96, &mut options.bwlimit),
     ]
 }

@@ -48,8 +48,9 @@ prop_compose! {
     ) -> Entry {
         let mtime = Timestamp { secs, nanos };
         let contents_listed = kind == Kind::Dir && nanos % 2 == 0;
-        let seldom = Seldom { link_group, digest }.boxed();
-        Entry { paths: Paths::new(Path::new("/r"), &name), kind, mode, mtime, uid, gid, contents_listed, seldom }
+        let implied = kind == Kind::Dir && !contents_listed && secs % 2 == 0;
+        let (paths, seldom) = (Paths::new(Path::new("/r"), &name), Seldom { link_group, digest }.boxed());
+        Entry { paths, kind, mode, mtime, uid, gid, contents_listed, implied, seldom }
     }
 }
 

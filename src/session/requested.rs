@@ -66,7 +66,8 @@ impl Requested {
             }
         };
         let leads = entry.is_dir() && self.leading.contains(path);
-        if leads || named && !self.excludes(entry) {
+        // What only leads there may be entered through a link.
+        if leads || named && !entry.implied && !self.excludes(entry) {
             return Ok(());
         }
         Err(Error::Stream(format!("the other end lists {path:?}, which was not asked for")))
@@ -120,6 +121,11 @@ mod tests {
         assert!(accepts(&["r/./b/c"], "b", Kind::Dir) && !accepts(&["r/./b/c"], "r", Kind::Dir));
         assert!(!accepts(&["b"], ".", Kind::Dir) && accepts(&["./b"], ".", Kind::Dir));
         assert!(accepts(&["r/./"], "any", file()) && accepts(&["~/b"], "home/me/b", file()));
+        let implied = |sources: &[&str], name: &str| {
+            accepts_with(&relative, sources, &[], Entry { implied: true, ..Entry::sample(name, Kind::Dir) })
+        };
+        assert!(implied(&["a/b"], "a") && !implied(&["a/b"], "a/b") && !implied(&["a/b/"], "a/b/c"));
+        assert!(!implied(&["r/./"], "any"), "nothing leads to what is at the root");
     }
 
     #[test]

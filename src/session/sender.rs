@@ -51,7 +51,7 @@ pub fn run(
     let_go(session, &source, &decisions);
     let mut counters = transfer(session, &source, &decisions)?;
     let transferred = Instant::now();
-    counters.listed = source.entries.len() as u64;
+    counters.listed = source.entries.iter().filter(|entry| !entry.implied).count() as u64;
     counters.total = source.entries.iter().map(|entry| entry.kind.size()).fold(0, u64::saturating_add);
     counters.stages_us[0] = (scanned - begun).as_micros() as u64;
     counters.stages_us[1] = (decided - scanned).as_micros() as u64;
@@ -67,6 +67,9 @@ pub fn run(
 fn announce(session: &Session, source: &Source, decisions: &[Decision]) {
     let mut leaders = HashMap::new();
     for (entry, decision) in source.entries.iter().zip(decisions) {
+        if entry.implied {
+            continue;
+        }
         let leader = entry.link_group().map(|group| *leaders.entry(group).or_insert(entry.relative()));
         let link_to = leader.filter(|_| decision.follows_leader());
         session.monitor.event(&Event::Item { entry, decision: decision.told(), link_to });

@@ -108,14 +108,27 @@ impl Found {
     }
 
     /// The directories that lead to a source and have not been found before.
-    fn leading_to(&self, named: &Named, tree: &Tree) -> io::Result<Vec<Entry>> {
-        let root = named.dot.then(|| Path::new("."));
+    fn leading_to(&self, named: &Named, tree: &Tree, options: &Options) -> io::Result<Vec<Entry>> {
+        let root = (named.dot && !options.no_implied_dirs).then(|| Path::new("."));
         let unknown = root.into_iter().chain(named.leading()).filter(|path| !self.named.contains(*path));
         unknown.map(|path| relative::leading_dir(tree, path)?.ok_or(Errno::NOENT.into())).collect()
     }
 
-    fn lead(&mut self, leading: Vec<Entry>, tree: &Arc<Tree>) {
-        for entry in leading {
+    /// The root is told before what leads to anything, if it is told: to make that in it would change the root's times.
+    fn put_root_first(&mut self) {
+        let root = Path::new(".");
+        let start = self.starts.iter().find(|start| start.path == root && !self.leading.is_empty());
+        if let Some(tree) = start.map(|start| start.tree.clone())
+            && let Ok(Some(entry)) = relative::leading_dir(&tree, root)
+        {
+            self.leading.push((tree, entry));
+        }
+        self.leading.sort_by_key(|(_, entry)| entry.relative() != root);
+    }
+
+    fn lead(&mut self, leading: Vec<Entry>, tree: &Arc<Tree>, implied: bool) {
+        for mut entry in leading {
+            entry.implied = implied;
             self.named.insert(entry.relative().to_path_buf());
             self.leading.push((tree.clone(), entry));
         }
@@ -142,6 +155,7 @@ impl Source {
         for path in paths {
             source.find(path, options, filter, monitor, &mut found);
         }
+        found.put_root_first();
         let Found { mut starts, leading, .. } = found;
         for (tree, entry) in leading {
             source.begin(&tree);
@@ -186,7 +200,7 @@ impl Source {
             false => split(Path::new(OsStr::from_bytes(typed))),
         };
         let (tree, filter) = found.open(&named.root, options, filter)?;
-        let leading = if options.relative { found.leading_to(&named, &tree)? } else { Vec::new() };
+        let leading = if options.relative { found.leading_to(&named, &tree, options)? } else { Vec::new() };
         let entry = tree.lstat(&named.path)?.ok_or(Errno::NOENT)?;
         if filter.verdict(Side::Sender, &named.path, entry.is_dir()) == Verdict::Excluded {
             return Ok(());
@@ -196,7 +210,7 @@ impl Source {
             monitor.warn(ExitCode::Ok, &format!("skipping directory {} (no -r)", path.display()));
             return Ok(());
         }
-        found.lead(leading, &tree);
+        found.lead(leading, &tree, options.no_implied_dirs);
         found.starts.push(Start { tree, path: named.path, is_dir: entry.is_dir(), contents: named.contents });
         Ok(())
     }
@@ -247,8 +261,14 @@ impl Source {
         // A directory that only leads to a source may be another.
         let listed = self.entries.iter().filter(|entry| entry.contents_listed);
         let listed: HashSet<PathBuf> = listed.map(|entry| entry.relative().to_path_buf()).collect();
+        let only_leads = |entry: &&Entry| entry.implied;
+        let implied: HashSet<PathBuf> =
+            self.entries.iter().filter(only_leads).map(|entry| entry.relative().to_path_buf()).collect();
+        let meant = self.entries.iter().filter(|entry| !entry.implied && implied.contains(entry.relative()));
+        let meant: HashSet<PathBuf> = meant.map(|entry| entry.relative().to_path_buf()).collect();
         for entry in &mut self.entries {
             entry.contents_listed |= entry.is_dir() && listed.contains(entry.relative());
+            entry.implied &= !meant.contains(entry.relative());
         }
         let mut seen = HashSet::new();
         let mut is_repeated = |entry: &Entry| {

@@ -142,6 +142,8 @@ pub struct Entry {
     pub gid: u32,
     /// Of a directory: whether all that is in it was listed. Only then may what is not in the list be deleted there.
     pub contents_listed: bool,
+    /// Of a directory: it only leads to what is copied, and stays as the destination has it (`--no-implied-dirs`).
+    pub implied: bool,
     /// What only some options ask for: see [`Entry::link_group`] and [`Entry::digest`].
     pub seldom: Option<Box<Seldom>>,
 }
@@ -216,6 +218,7 @@ impl Entry {
             uid: 0,
             gid: 0,
             contents_listed: false,
+            implied: false,
             seldom: None,
         }
     }

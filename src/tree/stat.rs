@@ -27,6 +27,7 @@ pub(super) fn entry(paths: Paths, stat: &Stat, directory: BorrowedFd<'_>, name: 
         uid: stat.st_uid,
         gid: stat.st_gid,
         contents_listed: false,
+        implied: false,
         seldom: None,
     })
 }

@@ -173,9 +173,12 @@ fn options(rng: &mut Rng) -> Vec<String> {
         sometimes(24, option);
     }
     sometimes(12, "-R");
+    sometimes(3, "--no-implied-dirs");
     for option in ["-K", "-L", "-k", "--copy-unsafe-links", "--safe-links", "-xx"] {
         sometimes(14, option);
     }
+    let keeps_paths = options.contains(&"-R");
+    options.retain(|option| *option != "--no-implied-dirs" || keeps_paths);
     if rng.u8(..5) == 0 {
         let pair = rng.choice(COMPARED).expect("a few");
         options.extend(&pair[..rng.usize(1..=2)]);

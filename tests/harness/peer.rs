@@ -259,6 +259,7 @@ pub fn entry(name: &str, kind: Kind) -> Entry {
         paths: Paths::new(Path::new("/"), Path::new(name)),
         mode: if kind == Kind::Dir { 0o755 } else { 0o644 },
         contents_listed: kind == Kind::Dir,
+        implied: false,
         kind,
         mtime: Timestamp { secs: 1_500_000_000, nanos: 7 },
         uid: 0,

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use sy::error::ExitCode;
 use sy::options::Options;
 use sy::protocol::message::{Counters, Message, Role};
-use sy::tree::entry::Kind;
+use sy::tree::entry::{Entry, Kind};
 
 use super::{await_decisions, data, sandbox};
 use crate::harness::Snapshot;
@@ -59,4 +60,40 @@ fn a_receiver_refuses_directories_for_unfinished_files_that_lead_out() {
     for options in [leads_out, delayed(None), delayed(Some("/nowhere")), delayed(Some("../outside")), removing] {
         receiver_refuses_options(&options);
     }
+}
+
+#[test]
+fn a_receiver_takes_a_directory_that_only_leads_to_others_for_an_offence_unless_there_may_be_such() {
+    let implied = |name: &str| Entry { implied: true, contents_listed: false, ..entry(name, Kind::Dir) };
+    let allowed = Options { relative: true, no_implied_dirs: true, ..archive() };
+    let listed = Entry { contents_listed: true, ..implied("d") };
+    let lists = [(archive(), implied("d")), (allowed.clone(), listed), (allowed.clone(), implied("."))];
+    for (options, offending) in lists {
+        let sandbox = sandbox();
+        let before = Snapshot::of(&sandbox.path(""));
+        let mut server = Server::start(Role::Receiver, &sandbox.destination(), &options);
+        server.wire.send(&list(vec![offending, file_entry("new", 1)]));
+        let word = server.wire.last_word().expect("it says why");
+        assert_eq!((server.end().0, word.code), (12, ExitCode::Stream));
+        Snapshot::of(&sandbox.path("")).assert_same(&before);
+    }
+}
+
+#[test]
+fn what_leads_to_others_is_no_way_out_of_the_destination() {
+    let options = Options { relative: true, no_implied_dirs: true, ..archive() };
+    let sandbox = sandbox();
+    let before = Snapshot::of(&sandbox.path("outside"));
+    std::os::unix::fs::symlink("../outside", sandbox.path("destination/there")).unwrap();
+    std::os::unix::fs::symlink("there", sandbox.path("destination/twice")).unwrap();
+    let implied = |name: &str| Entry { implied: true, contents_listed: false, ..entry(name, Kind::Dir) };
+    let mut server = Server::start(Role::Receiver, &sandbox.destination(), &options);
+    let link = entry("here", Kind::Symlink { target: Path::new("../outside").into() });
+    let below = ["there/sub", "twice/sub"].map(|name| entry(name, Kind::Dir));
+    server.wire.send(&list([vec![link, implied("there"), implied("twice")], below.to_vec()].concat()));
+    server.wire.send(&Message::SessionEnd(Counters::default()));
+    while !matches!(server.wire.recv(), Some(Message::SessionEnd(_)) | None) {}
+    let (status, complaint) = server.end();
+    assert_eq!(status, 23, "{complaint}");
+    assert!(Snapshot::of(&sandbox.path("outside")) == before);
 }

@@ -138,6 +138,9 @@ pub fn receive(session: &mut Session, first: FileList) -> Result<(Vec<Entry>, bo
         }
         list.users.iter().for_each(|(id, name)| ids.add_user(*id, name));
         list.groups.iter().for_each(|(id, name)| ids.add_group(*id, name));
+        if !session.options.no_implied_dirs && list.entries.iter().any(|entry| entry.implied) {
+            return Err(Error::Stream("a directory that only leads to others, which is not an option".into()));
+        }
         session.requested.iter().try_for_each(|asked| list.entries.iter().try_for_each(|entry| asked.check(entry)))?;
         let sizes = list.entries.iter().map(|entry| entry.kind.size());
         let bytes = sizes.fold(0, u64::saturating_add);
