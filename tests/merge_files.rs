@@ -49,6 +49,36 @@ sync_test!(the_receivers_own_files_protect_and_those_of_a_directory_that_goes_to
     }
 });
 
+sync_test!(what_the_files_of_a_directory_that_goes_say_does_not_count_beside_it, |sandbox| {
+    sandbox.write_source(&Tree::new().file("a", "").file("dir/a", ""));
+    let destination = Tree::new().file(".r", "P extra").file("b-goes/.r", "+ *").file("b-goes/x", "");
+    let destination = destination.file("a", "").file("extra", "").file("dir/.r", "").file("dir/a", "");
+    let destination = destination.file("dir/b-stays/.r", "P *").file("dir/b-stays/x", "").file("dir/c-goes", "");
+    for time in ["--delete", "--delete-before", "--delete-delay", "--delete-after"] {
+        let _ = fs::remove_dir_all(sandbox.destination());
+        sandbox.write_destination(&destination);
+        let finished = sandbox.sync(&["-a", time, "--filter=: .r", "--filter=P /.r"]).ok();
+        let left = [".r", "a", "dir", "dir/a", "dir/b-stays", "dir/b-stays/.r", "dir/b-stays/x", "extra"];
+        assert_eq!(names(sandbox), left, "{time}: {}", finished.told());
+    }
+});
+
+sync_test!(with_delete_delay_what_a_directory_holds_goes_by_the_files_of_when_it_was_found, |sandbox| {
+    sandbox.write_source(&Tree::new().file(".r", "- nothing"));
+    let destination = Tree::new().file(".r", "P kept*").mtime(5, 0).file("gone/kept", "").file("gone/sub/lost", "");
+    for dry in [true, false] {
+        let _ = fs::remove_dir_all(sandbox.destination());
+        sandbox.write_destination(&destination.clone().file("all/sub/lost", ""));
+        let finished = sandbox.sync(&["-ai", "--delete-delay", "--filter=: .r", if dry { "-n" } else { "-v" }]).ok();
+        let mut deleted: Vec<String> =
+            finished.lines().into_iter().filter(|line| line.starts_with("*deleting")).collect();
+        deleted.sort();
+        let lost = ["all/", "all/sub/", "all/sub/lost", "gone/sub/", "gone/sub/lost"];
+        assert_eq!(deleted, lost.map(|path| format!("*deleting   {path}")));
+        assert!(dry || names(sandbox) == [".r", "gone", "gone/kept"], "{}", finished.told());
+    }
+});
+
 sync_test!(with_delete_after_it_is_the_files_that_came_that_count, |sandbox| {
     sandbox.write_source(&Tree::new().file("d/.r", "P new").file("d/a", "").file("b", ""));
     for (time, left) in [("--delete", "old"), ("--delete-delay", "old"), ("--delete-after", "new")] {

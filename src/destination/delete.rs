@@ -123,16 +123,16 @@ impl Destination {
     fn try_delete_extra(&mut self, extra: &Extra, deleted: Tell<'_>) -> io::Result<()> {
         let Some(tree) = self.tree.as_ref().map(Tree::try_clone).transpose()? else { return Ok(()) };
         let is_late = self.options.delete.is_some_and(DeleteTime::is_late);
-        // Something else may have been removed meanwhile, and its directory's rules be those in force.
-        self.enter(&tree, &extra.dir);
         extra.try_for_each(&tree, |path| {
             if self.asks_again() {
                 self.noted.push(path);
                 return Ok(());
             }
+            // What was removed before this may have been a directory, and its rules be those in force.
+            self.enter(&tree, &extra.dir);
             let Some(file_type) = self.may_go(&tree, &path)? else { return Ok(()) };
             if is_late {
-                self.noted.push(path);
+                self.note(&tree, path, file_type);
                 return Ok(());
             }
             let ready = self.note_before(&tree, &extra.dir).and_then(|()| self.make_writable(&tree, &extra.dir));
@@ -140,6 +140,19 @@ impl Destination {
             self.check_removal(&path, result);
             Ok(())
         })
+    }
+
+    /// Notes what is to be deleted at the end. Where merge files have a say in it, what of a directory goes is settled now:
+    /// by then they may be others, which came.
+    fn note(&mut self, tree: &Tree, path: PathBuf, file_type: FileType) {
+        if file_type != FileType::Dir || !self.rules.read_files() {
+            self.noted.push(path);
+            return;
+        }
+        match self.survey(tree, &path) {
+            Ok(going) => self.noted.extend(going.found.into_iter().rev().map(|(path, _)| path)),
+            Err(error) => self.check_removal(&path, Err(error)),
+        }
     }
 
     /// What stands in a directory, one of ours that is closed to us included.
@@ -223,17 +236,10 @@ impl Destination {
         self.open_to_empty(&tree, dir)?;
         self.enter(&tree, dir);
         for path in paths {
-            let found = match self.rules.read_files() && !self.asks_again() {
+            let result = match self.rules.read_files() && !self.asks_again() {
                 // It was asked about when it was found, under the rules that its directory had then.
-                true => tree.lstat(path).map(|entry| entry.map(|entry| entry.kind.file_type())),
-                false => {
-                    self.enter(&tree, dir);
-                    self.may_go(&tree, path)
-                }
-            };
-            let result = match found {
-                Ok(Some(file_type)) => self.remove(&tree, path, file_type, deleted),
-                gone => gone.map(drop),
+                true => self.remove_settled(&tree, path, deleted),
+                false => self.remove_if_it_may_go(&tree, dir, path, deleted),
             };
             self.check_removal(path, result);
         }
@@ -242,6 +248,14 @@ impl Destination {
         }
         let keep = Keep { perms: true, times: self.options.keeps_times(&Kind::Dir), ..Keep::default() };
         metadata::apply(&tree, dir, &before, &keep, tree.lstat(dir)?.as_ref())
+    }
+
+    fn remove_if_it_may_go(&mut self, tree: &Tree, dir: &Path, path: &Path, deleted: Tell<'_>) -> io::Result<()> {
+        self.enter(tree, dir);
+        match self.may_go(tree, path)? {
+            Some(file_type) => self.remove(tree, path, file_type, deleted),
+            None => Ok(()),
+        }
     }
 
     /// Keeps what a directory was like before anything was deleted in it: that is what its entry is compared with.

@@ -20,6 +20,14 @@ use crate::tree::metadata::{self, Keep};
 /// Told of each entry that was deleted, or in a dry run would be.
 pub type Tell<'a> = &'a mut dyn FnMut(Deleted);
 
+/// What of a directory may go.
+pub(super) struct Going {
+    /// Each directory before what is in it; the directory itself is the first, if it may go.
+    pub(super) found: Vec<(PathBuf, FileType)>,
+    /// Whether nothing in it stays.
+    all: bool,
+}
+
 impl Destination {
     /// Removes what stands at `path`. Of a directory what is protected stays, and keeps the directories above it.
     pub(super) fn remove(
@@ -92,9 +100,19 @@ impl Destination {
         self.rules.is_empty() && !asks
     }
 
-    /// The careful way: depth first with a stack of its own, asking the filter about each name. Tells whether the filter
-    /// lets all of it go.
+    /// The careful way: what in a directory may go, then that. Tells whether it is all of it.
     fn remove_contents(&mut self, tree: &Tree, dir: &Path, deleted: Tell<'_>) -> io::Result<bool> {
+        let Going { found, all } = self.survey(tree, dir)?;
+        let mut result = Ok(all);
+        for (path, file_type) in found.into_iter().rev().filter(|(path, _)| path != dir) {
+            let gone = self.remove_one(tree, &path, file_type, deleted);
+            result = result.and_then(|all| gone.map(|()| all));
+        }
+        result
+    }
+
+    /// Depth first with a stack of its own, asking the filter about each name.
+    pub(super) fn survey(&mut self, tree: &Tree, dir: &Path) -> io::Result<Going> {
         // Each directory before what is in it, and all of that before its neighbours, as merge files want it.
         let mut found = Vec::new();
         let mut dirs = vec![dir.to_path_buf()];
@@ -120,13 +138,18 @@ impl Destination {
                 }
             }
         }
-        let mut result = Ok(!kept.contains(dir));
-        found.retain(|(path, _)| path != dir && !kept.contains(path));
-        for (path, file_type) in found.into_iter().rev() {
-            let gone = self.remove_one(tree, &path, file_type, deleted);
-            result = result.and_then(|all| gone.map(|()| all));
+        found.retain(|(path, _)| !kept.contains(path));
+        Ok(Going { found, all: !kept.contains(dir) })
+    }
+
+    /// Removes what was settled to go when it was found, what is in a directory before that.
+    pub(super) fn remove_settled(&mut self, tree: &Tree, path: &Path, deleted: Tell<'_>) -> io::Result<()> {
+        let Some(found) = tree.lstat(path)? else { return Ok(()) };
+        match self.remove_one(tree, path, found.kind.file_type(), deleted) {
+            // Of what is still in it something has come since, or has been told to have failed.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            result => result,
         }
-        result
     }
 
     /// Lets us look into a directory of ours in which something is to go, and delete in it.
