@@ -52,11 +52,12 @@ const LINES: [&str; 12] = [
 ];
 
 impl Case {
-    pub fn generate(seed: u64) -> Case {
+    /// The case with this number; `wanted` are options that it is to have besides those that it draws, apart by semicolons.
+    pub fn generate(seed: u64, wanted: &str) -> Case {
         let rng = &mut Rng::with_seed(seed);
-        let options = options(rng);
+        let options = options(rng, wanted);
         let has = |wanted| options.iter().any(|option| option == wanted);
-        let ruled = options.iter().any(|option| MERGES.contains(&option.as_str()));
+        let ruled = reads_merge_files(&options);
         let filtered = ruled || options.iter().any(|option| option.contains("clude=") || option == "-C");
         let mut maker = Maker {
             rng,
@@ -67,6 +68,7 @@ impl Case {
             unlinked: has("--inplace") || has("--append") || (has("-H") && filtered),
             follows: FOLLOWING.iter().any(|option| has(option)),
             enters: has("-K"),
+            alone: has("-m") || has("-F") || has("-FF"),
         };
         let source = maker.source();
         // Of a root that does not exist and may not be made, rsync says in a dry run what it does not say otherwise.
@@ -90,6 +92,41 @@ impl Case {
         let outside = Tree::new().file("kept", "outside").file("sub/kept", "outside too").mode(0o600);
         Case { source, destination, others, outside, options, sources, target }
     }
+
+    /// Whether rules stand in the trees.
+    pub fn reads_merge_files(&self) -> bool {
+        reads_merge_files(&self.options)
+    }
+
+    /// Whether a directory's rules are those in force when it is dealt with.
+    pub fn deletes_on_its_way(&self) -> bool {
+        let times = ["--delete", "--del", "--delete-during", "--delete-delay"];
+        self.options.iter().any(|option| times.contains(&option.as_str()))
+    }
+
+    /// Whether rsync has forgotten rules when it deletes by them.
+    pub fn forgets_rules(&self) -> bool {
+        self.reads_merge_files() && self.has("--delete-delay")
+    }
+
+    /// Whether what was deleted in a directory shows in its time: with a window rsync then gives it the source's, and sy its
+    /// own again; where rsync is to forget no rules it deletes earlier, and directories that stay have got no time then.
+    pub fn moves_dir_times(&self) -> bool {
+        let is_late = self.has("--delete-delay") || self.has("--delete-after");
+        self.forgets_rules() || (is_late && self.options.iter().any(|option| is_window(option)))
+    }
+
+    fn has(&self, wanted: &str) -> bool {
+        self.options.iter().any(|option| option == wanted)
+    }
+}
+
+fn is_window(option: &str) -> bool {
+    option.starts_with("-@") || option.starts_with("--modify-window")
+}
+
+fn reads_merge_files(options: &[String]) -> bool {
+    options.iter().any(|option| MERGES.contains(&option.as_str()))
 }
 
 /// Names of directories that the destination is compared with.
@@ -108,13 +145,14 @@ const MERGES: [&str; 4] = ["-F", "-FF", "--filter=:e .rsync-filter", "--filter=:
 /// Options with which links of the source are followed.
 pub const FOLLOWING: [&str; 3] = ["-L", "-k", "--copy-unsafe-links"];
 
-fn options(rng: &mut Rng) -> Vec<String> {
+fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     let mut options: Vec<&str> = match rng.u8(..6) {
         0 => vec![rng.choice(["-r", "-rl", "-rt", "-rp", "-rlt", "-rltp", "-rlptD"]).expect("a few")],
         _ => vec!["-a"],
     };
+    options.extend(wanted.split(';').filter(|option| !option.is_empty()));
     let mut sometimes = |one_in: u8, option: &'static str| {
-        if rng.u8(..one_in) == 0 {
+        if rng.u8(..one_in) == 0 && !options.contains(&option) {
             options.push(option);
         }
     };
@@ -210,6 +248,9 @@ fn options(rng: &mut Rng) -> Vec<String> {
         .iter()
         .any(|option| matches!(*option, "-u" | "--size-only" | "--existing") || option.contains("-size="));
     options.retain(|option| *option != "-H" || !spares);
+    // Where both are to be told, the code of rsync depends on which of its ends hears of which.
+    let tells_limit = options.iter().any(|option| option.starts_with("--max-delete"));
+    options.retain(|option| *option != "--ignore-errors" || !tells_limit);
     // Two times of deletion are refused by both, which is for the tests that look at arguments.
     let time = options.iter().copied().rfind(|option| times.contains(option));
     options.retain(|option| !times.contains(option) || Some(*option) == time);
@@ -236,7 +277,7 @@ fn options(rng: &mut Rng) -> Vec<String> {
     let compared = options.iter().any(|option| COMPARED.as_flattened().contains(option));
     // And with -c it makes times the same that it takes for the same.
     let is_exact = compared || options.contains(&"-c");
-    options.retain(|option| !is_exact || !(option.starts_with("-@") || option.starts_with("--modify-window")));
+    options.retain(|option| !is_exact || !is_window(option));
     options.retain(|option| *option != "-E" || !compared);
     // Which of the names of a file are one elsewhere too depends on which are looked at first, and links lead to some.
     options.retain(|option| *option != "-H" || !(compared && follows));
@@ -274,6 +315,9 @@ struct Maker<'a> {
     follows: bool,
     /// Links of the destination are followed.
     enters: bool,
+    /// There is but one source. Of several, rsync looks at the merge files above the first alone; and of a directory that is
+    /// in two of them it does not see with -m that it is empty.
+    alone: bool,
 }
 
 impl Maker<'_> {
@@ -614,8 +658,12 @@ impl Maker<'_> {
             }
             (2, _) => (vec!["source".into()], "destination".into()),
             (3 | 4, _) if self.keeps_dirs => (vec!["source/".into()], "destination".into()),
-            (3, Some(file)) if dirs.len() > 1 => (vec![dirs[0].clone(), dirs[1].clone(), file], "destination".into()),
-            (4, _) if !dirs.is_empty() => (vec![format!("{}/", dirs[0]), "source/".into()], "destination".into()),
+            (3, Some(file)) if dirs.len() > 1 && !self.alone => {
+                (vec![dirs[0].clone(), dirs[1].clone(), file], "destination".into())
+            }
+            (4, _) if !dirs.is_empty() && !self.alone => {
+                (vec![format!("{}/", dirs[0]), "source/".into()], "destination".into())
+            }
             (5, _) => (vec!["source/.".into()], "destination/".into()),
             _ => (vec!["source/".into()], "destination".into()),
         }

@@ -23,7 +23,7 @@ pub fn tree(mut tree: Snapshot, begun: SystemTime, case: &Case) -> Snapshot {
         let is_dir = item.contents == Contents::Dir;
         // Times since the case began are "now", whatever they are. Without -t a directory's time tells only whether
         // something was made in it under a temporary name; that of the directory above the destination is nobody's.
-        if mtime >= begun || (is_dir && !keeps_times) || path.as_os_str() == "." {
+        if mtime >= begun || (is_dir && (!keeps_times || case.moves_dir_times())) || path.as_os_str() == "." {
             item.mtime = (i64::MAX, 0);
         }
         // With -K rsync gives the link the times and the owner of the directory, and sy what it leads to.
@@ -109,7 +109,12 @@ fn lines(finished: &Finished, case: &Case) -> BTreeSet<String> {
     let linked = case.linked_names();
     let early = case.options.iter().any(|option| option == "--delete-before");
     let text = String::from_utf8_lossy(&finished.stdout).into_owned();
-    let lines = text.lines().filter(|line| is_itemized(line));
+    // In a dry run rsync says of a directory within one that goes that it cannot be deleted, and then that it is.
+    let stays = |line: &str| {
+        let dir = line.strip_prefix("*deleting   ").and_then(|path| path.strip_suffix('/'));
+        dir.is_some_and(|dir| text.lines().any(|line| line == format!("cannot delete non-empty directory: {dir}")))
+    };
+    let lines = text.lines().filter(|line| is_itemized(line) && !stays(line));
     // Which name of a file is made and which become links to it is each tool's choice: the trees must agree, no more.
     lines
         .filter(|line| !linked.iter().any(|name| line[12..].split(" => ").any(|part| part.ends_with(name))))
