@@ -153,6 +153,18 @@ sync_test!(an_older_backup_gives_way_to_the_newer_one, |sandbox| {
     assert_eq!(sandbox.destination_tree().names(), [".", "a", "a~"]);
 });
 
+sync_test!(what_cannot_be_kept_for_want_of_room_in_its_name_stays_and_the_rest_is_done, |sandbox| {
+    let long = "n".repeat(255);
+    sandbox.write_source(&Tree::new().file(&long, "new").file("z", "new"));
+    let gone = format!("{}b", &long[1..]);
+    sandbox.write_destination(&Tree::new().file(&long, "older").file(&gone, "").file("z", "older"));
+    let finished = sandbox.sync(&["-ab", "--delete"]).code(23);
+    finished.says(&gone).says(&long);
+    let [kept, made] = [&long[..], "z"].map(|name| fs::read(sandbox.destination().join(name)).unwrap());
+    assert_eq!((&kept[..], &made[..]), (&b"older"[..], &b"new"[..]));
+    assert!(sandbox.destination().join(gone).exists() && sandbox.destination().join("z~").exists());
+});
+
 sync_test!(a_link_in_the_destination_leads_no_backup_out_of_it, |sandbox| {
     edited(sandbox);
     fs::create_dir(sandbox.path("outside")).unwrap();

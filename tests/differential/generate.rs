@@ -72,7 +72,8 @@ impl Case {
         };
         let source = maker.source();
         // Of a root that does not exist and may not be made, rsync says in a dry run what it does not say otherwise.
-        let needed = has("-n") && has("--existing");
+        // And one that nothing is left to go into it makes with -R nevertheless.
+        let needed = has("-n") && has("--existing") || has("-m") && has("-R");
         let destination = (needed || maker.rng.u8(..5) > 0).then(|| maker.destination(&source));
         let mut others = Vec::new();
         for name in OTHERS.into_iter().filter(|name| options.iter().any(|option| option.ends_with(name))) {
@@ -107,6 +108,12 @@ impl Case {
     /// Whether rsync has forgotten rules when it deletes by them.
     pub fn forgets_rules(&self) -> bool {
         self.reads_merge_files() && self.has("--delete-delay")
+    }
+
+    /// Whether rsync, which has said this, has deleted backups beside their places. No other name ends like them.
+    pub fn loses_backups(&self, told: &str) -> bool {
+        let is_backup = |line: &str| line.starts_with("*deleting") && (line.ends_with('~') || line.ends_with(".old"));
+        self.has("-b") && told.lines().any(is_backup)
     }
 
     /// Whether what was deleted in a directory shows in its time: with a window rsync then gives it the source's, and sy its
@@ -251,6 +258,8 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     // Where both are to be told, the code of rsync depends on which of its ends hears of which.
     let tells_limit = options.iter().any(|option| option.starts_with("--max-delete"));
     options.retain(|option| *option != "--ignore-errors" || !tells_limit);
+    // A directory that a backup in it keeps has been kept by the limit, too, if rsync comes to it after that.
+    options.retain(|option| !option.starts_with("--max-delete") || !beside);
     // Two times of deletion are refused by both, which is for the tests that look at arguments.
     let time = options.iter().copied().rfind(|option| times.contains(option));
     options.retain(|option| !times.contains(option) || Some(*option) == time);
