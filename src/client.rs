@@ -47,6 +47,7 @@ async fn connect(
     mut prepared: Prepared,
     monitor: &Arc<Monitor>,
 ) -> std::result::Result<Outcome, Silence> {
+    monitor.detail(2, &format!("running {}", remote.shown()));
     let (mut shell, link) = RemoteShell::start(remote, prepared.said_ahead().as_deref())?;
     match session::client(link, prepared, monitor.clone()).await {
         Ok(outcome) => {

@@ -47,17 +47,17 @@ pub enum Event<'a> {
     },
 }
 
-/// What a remark is about.
+/// What a remark is about; the numbers are those of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
     /// Anything: why something is done, and what was measured.
-    Course,
+    Course = 0,
     /// What was kept as a backup.
-    Backup,
+    Backup = 1,
     /// What was removed from the source.
-    Removal,
+    Removal = 2,
     /// A link that was left alone because it leads out of the tree.
-    UnsafeLink,
+    UnsafeLink = 3,
 }
 
 /// Who watches.
@@ -138,9 +138,9 @@ impl Monitor {
         self.events.event(&Event::Detail { about: About::Course, level, text });
     }
 
-    /// A remark for `-vv`, or for those who want to hear `about` something.
-    pub fn remark(&self, about: About, text: &str) {
-        self.events.event(&Event::Detail { about, level: 2, text });
+    /// A remark for those who want to hear `about` something, which `-v` (1) or `-vv` (2) means.
+    pub fn remark(&self, about: About, level: u8, text: &str) {
+        self.events.event(&Event::Detail { about, level, text });
     }
 
     /// The exit code that the warnings so far ask for.

@@ -1,6 +1,6 @@
 //! What both ends of a session must know of the command line: resolved, valid, and carried by `SESSION_START`.
 //!
-//! What only one end needs (verbosity, the remote shell, progress) is `cli::config`'s and never travels.
+//! What only one end needs (the remote shell, progress, most of verbosity) is `cli::config`'s and never travels.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -135,6 +135,9 @@ pub struct Options {
     pub compress: bool,
     /// `--bwlimit`: most bytes a second that either end writes to the link.
     pub bwlimit: Option<u64>,
+    /// `-v`, `--info`: how much is told of what each end does about single entries: 1 what is left alone, 2 also why, and where
+    /// what is replaced went. What the other end has to tell comes over the link.
+    pub remarks: u8,
     /// `--timeout`: longest silence of the peer that is borne.
     pub timeout: Option<Duration>,
     /// `--delete-excluded`, as far as the rules below do not say so by themselves: rules of per-directory merge files
@@ -188,6 +191,11 @@ impl Options {
     pub fn is_unsafe(&self, entry: &Entry) -> bool {
         let Kind::Symlink { target } = &entry.kind else { return false };
         self.safe_links && leads_out(target.as_os_str().as_bytes(), entry.relative())
+    }
+
+    /// Whether it is told which filter rule decided over an entry.
+    pub fn tells_reasons(&self) -> bool {
+        self.remarks > 1
     }
 
     /// The links of the source that are followed.

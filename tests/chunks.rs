@@ -12,10 +12,11 @@ use sy::options::{DeleteTime, Options};
 use sy::phases;
 use sy::plan::{Action, Changes, Decision};
 use sy::protocol::chunk::{Chunk, ChunkAck, Contents, ListEnd, State};
-use sy::protocol::message::{ChecksumResp, Counters, FileData, FileDone, Message, Role, Status, code};
+use sy::protocol::message::{ChecksumResp, Counters, FileData, FileDone, Message, Report, Role, Status, code};
 use sy::tree::entry::{Entry, Kind};
 
-use crate::harness::peer::{SEED, Server, archive, entry, file_entry};
+use crate::harness::peer::{Booth, SEED, Server, archive, entry, file_entry};
+use crate::harness::process::Program;
 use crate::harness::{Sandbox, Snapshot, Tree, Way, noise};
 
 fn deleting() -> Options {
@@ -98,6 +99,27 @@ fn a_receiver_refuses_directories_that_were_not_announced_or_come_again() {
     refused_in_the_end("a parent after its child", &[roots(&["new"]), parent, child, dir(3, 1)]);
     refused("a chunk out of its turn", &[roots(&["dir"]), dir(2, 1)]);
     refused("a chunk that came already", &[roots(&["dir"]), dir(0, 1)]);
+}
+
+#[test]
+fn a_client_hears_what_became_of_the_files_that_the_other_end_was_to_remove() {
+    if phases::capabilities() & phases::capability("5.1") == 0 {
+        return;
+    }
+    let sandbox = sandbox();
+    let booth = Booth::new();
+    let played = booth.serve(|wire| {
+        wire.greet(u64::MAX);
+        wire.send(&roots(&["dir"]));
+        wire.send(&chunk(1, 1, WHOLE, contents("dir", true, &[], &[])));
+        wire.send(&end(1));
+        while !matches!(wire.recv().expect("a client that is there"), Message::SessionEnd(_)) {}
+        wire.send(&Message::Error(Report { fatal: false, code: ExitCode::Partial, text: b"it will not go".to_vec() }));
+    });
+    let options = ["-a", "--remove-source-files"];
+    let finished = Program::sy(&options).arg("-e").arg(booth.shell()).arg("host:dir").arg(sandbox.destination()).run();
+    played.join().expect("it was played");
+    assert!(finished.code(23).stderr.contains("it will not go"));
 }
 
 #[test]

@@ -303,6 +303,42 @@ sync_test!(numbers_are_as_readable_as_asked_for, |sandbox| {
     }
 });
 
+sync_test!(very_verbose_tells_which_rule_decided_on_either_machine, |sandbox| {
+    sandbox.write_source(
+        &Tree::new()
+            .dir("d")
+            .file("d/.rules", "- *.tmp\n")
+            .file("d/a.tmp", "1")
+            .file("a.o", "1")
+            .file("keep.o", "1")
+            .dir("x"),
+    );
+    sandbox.write_destination(&Tree::new().file("a.o", "2").file("gone", "1"));
+    let rules = ["--include=keep.o", "--exclude=*.o", "--exclude=/x/", "--filter=: .rules", "--delete"];
+    let told = |verbose: &str| sandbox.sync(&[&["-an", verbose], &rules[..]].concat()).ok().stderr;
+    let reasons = told("-vv");
+    for reason in [
+        "[sender] hiding file a.o because of pattern *.o",
+        "[sender] showing file keep.o because of pattern keep.o",
+        "[sender] hiding directory x because of pattern /x/",
+        "[sender] hiding file d/a.tmp because of pattern *.tmp [per-dir .rules]",
+        "[generator] protecting file a.o because of pattern *.o",
+    ] {
+        assert_eq!(reasons.matches(&format!("sy: {reason}\n")).count(), 1, "{reason}: {reasons}");
+    }
+    assert!(!reasons.contains("gone"), "no rule is about it: {reasons}");
+    assert!(!told("-v").contains("because of"));
+});
+
+sync_test!(what_becomes_of_single_files_is_told_on_either_machine, |sandbox| {
+    sandbox.write_source(&Tree::new().file("f", "new"));
+    sandbox.write_destination(&Tree::new().file("f", "as it was"));
+    let finished = sandbox.sync(&["-ab", "--info=backup,remove", "--remove-source-files"]).ok();
+    for remark in ["backed up f to f~", "removed "] {
+        assert_eq!(finished.stderr.matches(remark).count(), 1, "{remark}: {}", finished.stderr);
+    }
+});
+
 sync_test!(a_limit_to_the_rate_changes_nothing_else, |sandbox| {
     sandbox.write_source(&some_tree());
     sandbox.write_destination(&older());

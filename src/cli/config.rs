@@ -149,7 +149,9 @@ impl Config {
         let use_daemon = args.use_daemon.unwrap_or_default();
         daemon::available(use_daemon)?;
         let stop_after = stop_after(&args, &flags)?;
-        Ok(Config { options, transfer, use_daemon, stop_after, output: output(args, &flags)? })
+        let output = output(args, &flags)?;
+        options.remarks = remarks(&output.info, &options);
+        Ok(Config { options, transfer, use_daemon, stop_after, output })
     }
 }
 
@@ -282,6 +284,8 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         numeric_ids: args.numeric_ids,
         dry_run: args.dry_run,
         compress: flags.on(&["compress"], &["no_compress"]),
+        // What is told is judged later.
+        remarks: 0,
         bwlimit: args.bwlimit.filter(|limit| *limit > 0 && flags.on(&["bwlimit"], &["no_bwlimit"])),
         timeout: match args.timeout {
             _ if flags.last(&["no_timeout"]) > flags.last(&["timeout"]) => None,
@@ -526,6 +530,12 @@ fn output(args: Args, flags: &Flags<'_>) -> Result<Output> {
         json: args.json,
         stats_file: args.stats_file,
     })
+}
+
+/// How much of what each end does about single entries is told: what `-v` and `-vv` tell of it, or words of `--info`.
+fn remarks(info: &Info, options: &Options) -> u8 {
+    let whys = [Topic::Backup, Topic::Remove].iter().any(|topic| info.level(*topic) > 0);
+    if whys || info.level(Topic::Misc) > 1 { 2 } else { u8::from(options.safe_links && info.level(Topic::Symsafe) > 0) }
 }
 
 /// What is told: what `-v` means, then `--info`, then the options that are words of it by another name.

@@ -6,13 +6,13 @@
 /// A word, and what of a sync it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
-    /// What was kept as a backup, where the destination is here.
+    /// What was kept as a backup.
     Backup,
     /// Deletions.
     Del,
     /// That the list begins.
     Flist,
-    /// Reasons (1) and measurements (2).
+    /// Reasons (1), and measurements and which filter rule decided (2).
     Misc,
     /// Names of what changes (1), and of what does not (2).
     Name,
@@ -20,31 +20,26 @@ pub enum Topic {
     Nonreg,
     /// How far it got.
     Progress,
-    /// What is removed from the source, where that is here.
+    /// What is removed from the source.
     Remove,
     /// Two lines at the end (1), and counts (2).
     Stats,
-    /// Links that are left alone because they lead out, where the destination is here.
+    /// Links that are left alone because they lead out.
     Symsafe,
 }
 
 /// Each topic with its word, what it mentions, and the levels it has at `-v` given never, once and twice.
 const TOPICS: &[(Topic, &str, &str, [u8; 3])] = &[
-    (Topic::Backup, "backup", "what is kept as a backup, where the destination is on this machine", [0, 0, 1]),
+    (Topic::Backup, "backup", "what is kept as a backup", [0, 0, 1]),
     (Topic::Del, "del", "deletions", [0, 1, 1]),
     (Topic::Flist, "flist", "that the list begins", [0, 1, 1]),
-    (Topic::Misc, "misc", "1) reasons, 2) measurements", [0, 1, 2]),
+    (Topic::Misc, "misc", "1) reasons, 2) measurements, and the filter rules that decide", [0, 1, 2]),
     (Topic::Name, "name", "1) names of what changes, 2) and of what does not", [0, 1, 2]),
     (Topic::Nonreg, "nonreg", "links and special files that are passed over", [1, 1, 1]),
     (Topic::Progress, "progress", "how far it got (1 and 2 are the same: the whole sync)", [0, 0, 0]),
-    (Topic::Remove, "remove", "what is removed from a source on this machine", [0, 0, 1]),
+    (Topic::Remove, "remove", "what is removed from the source", [0, 0, 1]),
     (Topic::Stats, "stats", "1) two lines at the end, 2) counts", [0, 1, 1]),
-    (
-        Topic::Symsafe,
-        "symsafe",
-        "links that --safe-links leaves alone, where the destination is on this machine",
-        [0, 1, 1],
-    ),
+    (Topic::Symsafe, "symsafe", "links that --safe-links leaves alone", [0, 1, 1]),
 ];
 
 /// rsync's other words, and the nearest that there is.
@@ -59,7 +54,8 @@ const DEBUG: &str = "acl backup bind chdir connect cmd del deltasum dup exit fil
                      proto recv send time all";
 
 /// What is nearest to them.
-const DEBUG_NEAREST: &str = "-vv tells reasons and measurements, --stats-file what both ends counted";
+const DEBUG_NEAREST: &str =
+    "-vv tells reasons, the filter rules that decide, and measurements; --stats-file what both ends counted";
 
 /// How much is told of each topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

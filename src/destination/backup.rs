@@ -79,7 +79,7 @@ impl Destination {
             }
         };
         if let Some(to) = kept {
-            self.monitor.remark(About::Backup, &format!("backed up {} to {}", place.display(), to.display()));
+            self.monitor.remark(About::Backup, 2, &format!("backed up {} to {}", place.display(), to.display()));
         }
         Ok(())
     }

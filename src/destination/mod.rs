@@ -441,7 +441,7 @@ impl Destination {
             && self.options.is_unsafe(entry)
         {
             let text = format!("{} leads out, to {}: it is left alone", entry.path().display(), target.display());
-            self.monitor.remark(About::UnsafeLink, &text);
+            self.monitor.remark(About::UnsafeLink, 1, &text);
         }
         let same_contents = || self.same_contents(entry, place);
         let decision = plan::decide(entry, existing, &self.options, self.powers(entry), same_contents);

@@ -19,6 +19,8 @@ mod pattern;
 mod rule;
 mod scopes;
 
+use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -139,13 +141,46 @@ struct Question<'a> {
     root: &'a [u8],
 }
 
-/// What the first of `items` that matches says.
+/// The first of `items` that matches.
 #[inline]
-fn first(items: &[Item], question: &Question<'_>, levels: &[Level]) -> Option<Verdict> {
+fn first<'r>(items: &'r [Item], question: &Question<'_>, levels: &'r [Level]) -> Option<Found<'r>> {
     items.iter().find_map(|item| match item {
-        Item::Rule(rule) => rule.answer(question),
+        Item::Rule(rule) => rule.decides(question).then_some(Found { rule, merge: None }),
         Item::Merge(number) => scopes::inherited(*number, question, levels),
     })
+}
+
+/// The rule that decides.
+struct Found<'r> {
+    rule: &'r Rule,
+    /// Which merge rule's files it is from.
+    merge: Option<usize>,
+}
+
+/// Why an entry is treated as it is, in the words of rsync's users.
+#[derive(Debug)]
+pub struct Reason<'a> {
+    side: Side,
+    verdict: Verdict,
+    path: &'a Path,
+    is_dir: bool,
+    pattern: &'a [u8],
+    merge_file: Option<&'a [u8]>,
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let doing = match (self.side, self.verdict) {
+            (Side::Sender, Verdict::Included) => "[sender] showing",
+            (Side::Sender, Verdict::Excluded) => "[sender] hiding",
+            (Side::Receiver, Verdict::Included) => "[generator] risking",
+            (Side::Receiver, Verdict::Excluded) => "[generator] protecting",
+        };
+        let kind = if self.is_dir { "directory" } else { "file" };
+        let text = |bytes| OsStr::from_bytes(bytes).display();
+        write!(f, "{doing} {kind} {} because of pattern {}", self.path.display(), text(self.pattern))?;
+        self.merge_file.map_or(Ok(()), |file| write!(f, " [per-dir {}]", text(file)))
+    }
 }
 
 impl Filter {
@@ -208,8 +243,8 @@ impl Filter {
             Item::Rule(rule) if !rule.is_absolute() => Some(rule),
             Item::Rule(_) | Item::Merge(_) => None,
         });
-        let verdict = known.map(|rule| rule.answer(&question)).find(Option::is_some).flatten();
-        verdict == Some(Verdict::Excluded)
+        let mut deciding = known.filter(|rule| rule.decides(&question));
+        deciding.next().is_some_and(|rule| rule.verdict() == Verdict::Excluded)
     }
 
     /// Whether there are per-directory merge rules.
@@ -230,6 +265,12 @@ impl Filter {
         self.decide(side, path, is_dir, false, &[])
     }
 
+    /// Which rule says it; none where none does.
+    pub fn reason<'r>(&'r self, side: Side, path: &'r Path, is_dir: bool) -> Option<Reason<'r>> {
+        let found = self.find(side, path, is_dir, false, &[])?;
+        Some(Reason::of(&found, side, path, is_dir, None))
+    }
+
     /// What the rules say to the receiver of an entry within a directory that is itself being deleted: as
     /// [`verdict`](Self::verdict), without the perishable (`p`) rules.
     pub fn verdict_when_deleting(&self, path: &Path, is_dir: bool) -> Verdict {
@@ -237,15 +278,36 @@ impl Filter {
     }
 
     fn decide(&self, side: Side, path: &Path, is_dir: bool, deleting: bool, levels: &[Level]) -> Verdict {
-        let bytes = path.as_os_str().as_bytes();
-        if self.items.is_empty() || bytes.is_empty() || bytes == b"." {
-            return Verdict::Included;
-        }
-        if levels.last().is_some_and(|level| level.failed) {
+        if levels.last().is_some_and(|level| level.failed) && !is_root(path) {
             return Verdict::Excluded;
         }
-        let question = Question { side, deleting, candidate: Candidate::new(bytes, is_dir), root: &self.root };
-        first(&self.items, &question, levels).unwrap_or(Verdict::Included)
+        self.find(side, path, is_dir, deleting, levels).map_or(Verdict::Included, |found| found.rule.verdict())
+    }
+
+    fn find<'r>(
+        &'r self,
+        side: Side,
+        path: &Path,
+        is_dir: bool,
+        deleting: bool,
+        levels: &'r [Level],
+    ) -> Option<Found<'r>> {
+        if self.items.is_empty() || is_root(path) {
+            return None;
+        }
+        let candidate = Candidate::new(path.as_os_str().as_bytes(), is_dir);
+        first(&self.items, &Question { side, deleting, candidate, root: &self.root }, levels)
+    }
+}
+
+/// Whether a path is that of the transfer's root.
+fn is_root(path: &Path) -> bool {
+    matches!(path.as_os_str().as_bytes(), b"" | b".")
+}
+
+impl<'a> Reason<'a> {
+    fn of(found: &Found<'a>, side: Side, path: &'a Path, is_dir: bool, merge_file: Option<&'a [u8]>) -> Reason<'a> {
+        Reason { side, verdict: found.rule.verdict(), path, is_dir, pattern: found.rule.text(), merge_file }
     }
 }
 

@@ -380,6 +380,8 @@ pub(super) enum View {
 #[derive(Debug)]
 pub(super) struct Rule {
     pattern: Pattern,
+    /// The pattern as it was written.
+    text: Box<[u8]>,
     modifiers: Modifiers,
     view: View,
     perishable: bool,
@@ -403,6 +405,7 @@ impl Rule {
         };
         Self {
             pattern,
+            text: parsed.pattern.as_ref().into(),
             modifiers: parsed.modifiers,
             view,
             perishable: parsed.modifiers.perishable,
@@ -410,11 +413,21 @@ impl Rule {
         }
     }
 
-    /// What it says, if it applies and decides.
+    /// Whether it applies, and decides.
     #[inline]
-    pub(super) fn answer(&self, question: &Question<'_>) -> Option<Verdict> {
+    pub(super) fn decides(&self, question: &Question<'_>) -> bool {
         let applies = self.modifiers.count_for(question.side) && !(question.deleting && self.perishable);
-        (applies && self.matches(question.candidate, question.root)).then_some(self.verdict)
+        applies && self.matches(question.candidate, question.root)
+    }
+
+    /// What it says of the entries over which it decides.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The pattern as it was written.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// Whether the rule decides over `candidate`, in a transfer rooted at `root`.

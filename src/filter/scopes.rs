@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::expand::MAX_MERGE_DEPTH;
 use super::rule::{FilterError, Line, Merge, Parsed, Rule, View};
-use super::{DirMerge, Filter, Item, Question, Side, Verdict, beneath, merge};
+use super::{DirMerge, Filter, Found, Item, Question, Reason, Side, Verdict, beneath, merge};
 use crate::tree::dir::Tree;
 
 /// Rules of merge files that are in force at once.
@@ -62,14 +62,13 @@ struct List {
     next: Option<usize>,
 }
 
-/// What the merge files of the rule `number` say.
-pub(super) fn inherited(number: usize, question: &Question<'_>, levels: &[Level]) -> Option<Verdict> {
+/// What decides of the merge files of the rule `number`.
+pub(super) fn inherited<'r>(number: usize, question: &Question<'_>, levels: &'r [Level]) -> Option<Found<'r>> {
     let mut at = levels.last()?.lists.get(number)?.start;
     while let Some(level) = at {
         let list = levels.get(level)?.lists.get(number)?;
-        let verdict = super::first(&list.items, question, levels);
-        if verdict.is_some() {
-            return verdict;
+        if let Some(found) = super::first(&list.items, question, levels) {
+            return Some(Found { merge: found.merge.or(Some(number)), ..found });
         }
         at = list.next;
     }
@@ -146,6 +145,13 @@ impl Scopes {
     /// Like [`Scopes::verdict`], as [`Filter::verdict_when_deleting`].
     pub fn verdict_when_deleting(&self, path: &Path, is_dir: bool) -> Verdict {
         self.filter.decide(self.side, path, is_dir, true, &self.levels)
+    }
+
+    /// Which rule said what [`Scopes::verdict`] did; none where none has a say, or nobody knows it.
+    pub fn reason<'r>(&'r self, path: &'r Path, is_dir: bool) -> Option<Reason<'r>> {
+        let found = self.filter.find(self.side, path, is_dir, false, &self.levels)?;
+        let merge_file = found.merge.and_then(|number| self.merges.get(number)).map(|merge| merge.name());
+        Some(Reason::of(&found, self.side, path, is_dir, merge_file))
     }
 
     /// Reads all merge files again when a directory is entered next: they may have changed.

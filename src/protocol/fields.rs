@@ -56,6 +56,7 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (76, &mut options.relative),
         (77, &mut options.no_implied_dirs),
         (96, &mut options.bwlimit),
+        (97, &mut options.remarks),
     ]
 }
 
@@ -79,6 +80,18 @@ impl Value for bool {
 
     fn decode(&mut self, _: &mut Reader<'_>) -> Result<()> {
         *self = true;
+        Ok(())
+    }
+}
+
+/// A level: a byte.
+impl Value for u8 {
+    fn encode(&self) -> Option<Vec<u8>> {
+        (*self > 0).then(|| vec![*self])
+    }
+
+    fn decode(&mut self, value: &mut Reader<'_>) -> Result<()> {
+        *self = value.u8()?;
         Ok(())
     }
 }
@@ -258,7 +271,7 @@ mod tests {
             let mut sent = Options::default();
             let (_, field) = fields(&mut sent).swap_remove(place);
             // One of these is of its form, whatever it is.
-            let values = [&b"a/b"[..], b"\0\0\0\x03a/b", &7u64.to_be_bytes(), b"\x01\0\0\0\x07", b""];
+            let values = [&b"a/b"[..], b"\0\0\0\x03a/b", &7u64.to_be_bytes(), b"\x01\0\0\0\x07", b"\x02", b""];
             let mut fits = |value: &[u8]| {
                 let mut value = Reader::new(value);
                 field.decode(&mut value).is_ok() && value.at_end()
@@ -310,6 +323,7 @@ mod tests {
             assert_eq!(received, sent);
         }
         round(true);
+        round(2u8);
         round(Some(7u64));
         round(Some(b"~".to_vec()));
         round(Some(Vec::<u8>::new()));

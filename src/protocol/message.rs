@@ -17,6 +17,7 @@ use super::frame::{Frame, RawFrame};
 use super::payload::Payload;
 use crate::delta::{Block, Op};
 use crate::error::{Error, ExitCode, Result};
+use crate::events::About;
 use crate::heap;
 use crate::options::Options;
 use crate::plan::{Action, Changes, Decision};
@@ -43,6 +44,7 @@ pub mod code {
     pub const SESSION_START: u8 = 0x31;
     pub const SESSION_END: u8 = 0x32;
     pub const SESSION_OVER: u8 = 0x33;
+    pub const REMARK: u8 = 0xfe;
     pub const ERROR: u8 = 0xff;
 }
 
@@ -99,6 +101,8 @@ pub enum Message {
         /// That of its SESSION_START.
         session_id: u64,
     },
+    /// Server: what its client's user asked to hear.
+    Remark(Remark),
     /// Either: something went wrong.
     Error(Report),
 }
@@ -314,6 +318,17 @@ impl Counters {
     }
 }
 
+/// Something that happened, for those who asked to hear more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// What it is about.
+    pub about: About,
+    /// How much more they asked for: 1 for `-v`, 2 for `-vv`.
+    pub level: u8,
+    /// For the user.
+    pub text: Vec<u8>,
+}
+
 /// Something that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -351,6 +366,7 @@ impl Message {
             Message::Keepalive { .. } => code::KEEPALIVE,
             Message::SessionEnd(_) => code::SESSION_END,
             Message::SessionOver { .. } => code::SESSION_OVER,
+            Message::Remark(_) => code::REMARK,
             Message::Error(_) => code::ERROR,
         }
     }
@@ -424,6 +440,11 @@ impl Message {
             }
             Message::SessionEnd(counters) => put_counters(out, counters),
             Message::SessionOver { session_id } => out.put_u64(session_id),
+            Message::Remark(remark) => {
+                out.put_u8(remark.about as u8);
+                out.put_u8(remark.level);
+                put_string(out, &remark.text);
+            }
             Message::Error(report) => {
                 out.put_u8(u8::from(report.fatal));
                 out.put_u8(report.code as u8);
@@ -480,6 +501,10 @@ impl Message {
             }
             code::SESSION_OVER => Message::SessionOver { session_id: reader.u64()? },
             code::SESSION_END => Message::SessionEnd(counters(&mut reader)?),
+            code::REMARK => {
+                let (about, level) = (about(reader.u8()?)?, reader.u8()?);
+                Message::Remark(Remark { about, level, text: reader.string()?.to_vec() })
+            }
             code::ERROR => {
                 let (fatal, number) = (reader.u8()? != 0, reader.u8()?);
                 let code = ExitCode::from_wire(number);
@@ -491,6 +516,12 @@ impl Message {
         buffers.give_back(payload);
         Ok(message)
     }
+}
+
+fn about(number: u8) -> Result<About> {
+    let known = [About::Course, About::Backup, About::Removal, About::UnsafeLink];
+    let about = known.into_iter().find(|about| *about as u8 == number);
+    about.ok_or_else(|| Error::Stream(format!("a remark about who knows what: {number}")))
 }
 
 /// Flags, then the digest where there is one: it marks the last piece of a file.

@@ -14,6 +14,7 @@ use super::message::*;
 use super::payload::Payload;
 use crate::delta::Block;
 use crate::error::ExitCode;
+use crate::events::About;
 use crate::options::{DeleteTime, Options};
 use crate::plan::{Action, Changes, Decision};
 use crate::tree::entry::{Entry, Kind, Seldom, Timestamp};
@@ -120,6 +121,11 @@ fn message() -> impl Strategy<Value = Message> {
             Message::SessionEnd(Counters { listed, created, matched, depth, stages_us, heap, ..Counters::default() })
         }),
         any::<u64>().prop_map(|session_id| Message::SessionOver { session_id }),
+        (any::<u8>(), vec(any::<u8>(), 0..90)).prop_map(|(level, text)| Message::Remark(Remark {
+            about: About::UnsafeLink,
+            level,
+            text
+        })),
         (any::<bool>(), vec(any::<u8>(), 0..90)).prop_map(|(fatal, text)| Message::Error(Report {
             fatal,
             code: ExitCode::Partial,

@@ -22,11 +22,11 @@ use super::stream::{Sink, Source};
 use super::turns::Turns;
 use super::{FLUSH_WAIT, Greeting};
 use crate::error::{Error, ExitCode, Result};
-use crate::events::Monitor;
+use crate::events::{About, Monitor};
 use crate::protocol::buffers::Buffers;
 use crate::protocol::frame::{Frame, RawFrame, is_hangup, read_frame};
 use crate::protocol::hello::Clock;
-use crate::protocol::message::{Message, Report, Role, code};
+use crate::protocol::message::{Message, Remark, Report, Role, code};
 use crate::transport::{Link, LinkReader, LinkWriter};
 
 /// Bytes held by frames that wait to be written before a role that sends more has to wait.
@@ -65,6 +65,8 @@ pub struct Settings {
     pub compress: bool,
     /// Most bytes a second that are written.
     pub bwlimit: Option<u64>,
+    /// Remarks of the peer's that were asked for: up to this level, 0 for none.
+    pub remarks: u8,
     /// Where received entries are said to be.
     pub root: PathBuf,
     /// Shared by both directions and the role.
@@ -97,6 +99,7 @@ pub struct Inbox {
     root: PathBuf,
     buffers: Buffers,
     monitor: Arc<Monitor>,
+    remarks: u8,
     ended: bool,
 }
 
@@ -150,7 +153,8 @@ pub fn open(link: Link, settings: Settings, monitor: Arc<Monitor>, traffic: Arc<
     let beat = settings.timeout.map_or(KEEPALIVE, |timeout| KEEPALIVE.min(timeout / 3));
     let writing = Writing { room, beat, traffic, buffers: buffers.clone(), session_id: settings.session_id };
     let ends = Ends { reading, writing: tokio::spawn(writing.run(writer, outbox_frames)), quiet };
-    let inbox = Inbox { turns: Turns::new(inbox_frames), budget, bounded, root, buffers, monitor, ended: false };
+    let (turns, remarks) = (Turns::new(inbox_frames), settings.remarks);
+    let inbox = Inbox { turns, budget, bounded, root, buffers, monitor, remarks, ended: false };
     (inbox, Outbox(speaker), ends)
 }
 
@@ -421,6 +425,11 @@ impl Inbox {
         self.budget.add_permits(weight(&frame) as usize);
         match Message::decode(frame, &self.root, &self.buffers)? {
             Message::Error(report) => self.hear(report).map(|()| None),
+            Message::Remark(remark) if (1..=self.remarks).contains(&remark.level) => {
+                let text = printable(&remark.text);
+                self.monitor.remark(remark.about, remark.level, &text);
+                Ok(None)
+            }
             Message::Progress { entries, bytes } => {
                 self.monitor.detail(2, &format!("the other end has seen {entries} entries, {bytes} bytes"));
                 Ok(None)
@@ -488,6 +497,11 @@ pub fn is_link_failure(error: &Error) -> bool {
     }
 }
 
+/// A remark of a server, for the client to tell its user.
+pub fn remark(about: About, level: u8, text: &str) -> Message {
+    Message::Remark(Remark { about, level, text: text.as_bytes().to_vec() })
+}
+
 /// A warning of a server, for the client to tell its user.
 pub fn warning(code: ExitCode, text: &str) -> Message {
     Message::Error(Report { fatal: false, code, text: text.as_bytes().to_vec() })
@@ -520,6 +534,7 @@ mod tests {
                 timeout: None,
                 compress: false,
                 bwlimit: None,
+                remarks: 0,
                 root: PathBuf::new(),
                 buffers: Buffers::default(),
                 distance: Distance { clock: Clock::start(), known: known.clone(), asks },
@@ -546,6 +561,7 @@ mod tests {
                 timeout: Some(patience),
                 compress: false,
                 bwlimit,
+                remarks: 0,
                 root: PathBuf::new(),
                 buffers: Buffers::default(),
                 distance: Distance { clock: Clock::start(), known: RoundTrip::new(None), asks: false },

@@ -73,6 +73,7 @@ pub fn receive(
     counters.heap = HeapCounts::now(0);
     session.tell_distance();
     session.outbox.send(Message::SessionEnd(counters))?;
+    session.hear_out()?;
     Ok((counters, Some(theirs)))
 }
 

@@ -89,7 +89,7 @@ impl Host {
             session_id: link.keeps().then_some(start.session_id),
             first_word: None,
         };
-        let relay = Relay::default();
+        let relay = Relay { remarks: part.options.remarks, outbox: Arc::default() };
         let monitor = Arc::new(Monitor::new(Box::new(relay.clone())));
         let connect = |outbox: &Outbox| relay.connect(outbox);
         let (played, rest) = play(link, part, None, monitor.clone(), self.traffic.clone(), connect).await;
@@ -114,21 +114,29 @@ pub fn start_in(frame: RawFrame) -> Result<SessionStart> {
     }
 }
 
-/// A server's watcher: warnings travel to the client, who tells its user.
-#[derive(Clone, Default)]
-struct Relay(Arc<OnceLock<WeakOutbox>>);
+/// A server's watcher: warnings travel to the client, who tells its user, and so do the remarks that were asked for.
+#[derive(Clone)]
+struct Relay {
+    remarks: u8,
+    outbox: Arc<OnceLock<WeakOutbox>>,
+}
 
 impl Relay {
     fn connect(&self, outbox: &Outbox) {
-        let _ = self.0.set(outbox.downgrade());
+        let _ = self.outbox.set(outbox.downgrade());
     }
 }
 
 impl Events for Relay {
     fn event(&self, event: &Event<'_>) {
-        if let (Event::Warning { text, code }, Some(outbox)) = (event, self.0.get().and_then(WeakOutbox::upgrade)) {
+        let message = match event {
+            Event::Warning { text, code } => channel::warning(*code, text),
+            Event::Detail { about, level, text } if *level <= self.remarks => channel::remark(*about, *level, text),
+            _ => return,
+        };
+        if let Some(outbox) = self.outbox.get().and_then(WeakOutbox::upgrade) {
             // A link that is gone is noticed by the role.
-            let _ = outbox.send(channel::warning(*code, text));
+            let _ = outbox.send(message);
         }
     }
 }

@@ -103,9 +103,25 @@ impl Session {
         Error::Stream(format!("message {:#04x} instead of {expected}", got.code()))
     }
 
-    /// Tells those who want to hear it how far away the other end is.
+    /// Lets a sender at the other end say what became of the files that it is to remove, now that it knows which: nobody else
+    /// has anything to tell when the session is over.
+    ///
+    /// # Errors
+    /// What it says instead.
+    pub fn hear_out(&mut self) -> Result<()> {
+        if !self.is_client || !self.options.remove_source_files {
+            return Ok(());
+        }
+        match self.inbox.recv() {
+            Ok(message) => Err(self.out_of_place("an end", &message)),
+            Err(error) if channel::is_link_failure(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells a user who wants to hear it how far away the other end is.
     pub fn tell_distance(&self) {
-        if let Some(rtt) = self.rtt.get() {
+        if let Some(rtt) = self.rtt.get().filter(|_| self.is_client) {
             self.monitor.detail(2, &format!("the other end is {:.1} ms away", rtt.as_secs_f64() * 1e3));
         }
     }
@@ -244,6 +260,7 @@ async fn play(
         timeout: part.options.timeout,
         compress: part.options.compress,
         bwlimit: part.options.bwlimit,
+        remarks: if is_client { part.options.remarks } else { 0 },
         root: part.paths.first().map(|path| PathBuf::from(OsStr::from_bytes(path))).unwrap_or_default(),
         buffers: buffers.clone(),
         distance: part.distance.clone(),

@@ -5,8 +5,8 @@
 //! would wait until all of those are decided on; if contents always went first, the list would wait for them, with it the
 //! decisions that the next contents come after, and in the end the link for both. So each has one frame in turn while both
 //! are here. Contents stay in order among themselves, and so does all that is not contents. Contents lose nothing by
-//! overtaking the list: they are of files that have been decided on. They do not overtake an ERROR: a remark that belongs to a
-//! file's outcome would come when the session is over, and be lost. Nothing is dropped, doubled or weighed here: what waits is
+//! overtaking the list: they are of files that have been decided on. They do not overtake an ERROR or a REMARK: what is
+//! said of a file would come after its outcome, when the session may be over, and be lost. Nothing is dropped, doubled or weighed here: what waits is
 //! the channel's to bound.
 
 use std::collections::VecDeque;
@@ -81,7 +81,7 @@ impl Turns {
 }
 
 fn is_remark(heard: &Heard) -> bool {
-    heard.as_ref().is_ok_and(|frame| frame.code == code::ERROR)
+    heard.as_ref().is_ok_and(|frame| [code::ERROR, code::REMARK].contains(&frame.code))
 }
 
 fn is_contents(heard: &Heard) -> bool {

@@ -191,7 +191,7 @@ impl Work {
         for (root, (tree, start)) in trees.iter().zip(starts).enumerate() {
             // The handles that the sender opens files by are its own.
             let Ok(tree) = tree.try_clone() else { return };
-            let rules = Rules::new(&self.filter, &tree);
+            let rules = Rules::new(&self.filter, &tree, &self.options, &self.monitor);
             let mut keep = Sendable { rules, work: self, incomplete: &incomplete };
             let mut report = |path: &Path, error: std::io::Error| {
                 if report_unlisted(&tree, path, &error, &self.monitor) {

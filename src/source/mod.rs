@@ -55,11 +55,14 @@ struct Root {
 struct Rules<'a> {
     tree: &'a Tree,
     scopes: Scopes,
+    /// Who wants to hear why.
+    asked: Option<&'a Monitor>,
 }
 
 impl Rules<'_> {
-    fn new<'a>(filter: &Filter, tree: &'a Tree) -> Rules<'a> {
-        Rules { tree, scopes: Scopes::new(filter.clone().with_root(&absolute(tree.path())), Side::Sender) }
+    fn new<'a>(filter: &Filter, tree: &'a Tree, options: &Options, monitor: &'a Monitor) -> Rules<'a> {
+        let scopes = Scopes::new(filter.clone().with_root(&absolute(tree.path())), Side::Sender);
+        Rules { tree, scopes, asked: options.tells_reasons().then_some(monitor) }
     }
 }
 
@@ -69,6 +72,9 @@ impl Keep for Rules<'_> {
     }
 
     fn wants(&mut self, path: &Path, is_dir: bool) -> bool {
+        if let Some((monitor, reason)) = self.asked.zip(self.scopes.reason(path, is_dir)) {
+            monitor.detail(2, &reason.to_string());
+        }
         self.scopes.verdict(path, is_dir) == Verdict::Included
     }
 }
@@ -202,6 +208,11 @@ impl Source {
         let (tree, filter) = found.open(&named.root, options, filter)?;
         let leading = if options.relative { found.leading_to(&named, &tree, options)? } else { Vec::new() };
         let entry = tree.lstat(&named.path)?.ok_or(Errno::NOENT)?;
+        if let Some(reason) =
+            filter.reason(Side::Sender, &named.path, entry.is_dir()).filter(|_| options.tells_reasons())
+        {
+            monitor.detail(2, &reason.to_string());
+        }
         if filter.verdict(Side::Sender, &named.path, entry.is_dir()) == Verdict::Excluded {
             return Ok(());
         }
@@ -229,7 +240,7 @@ impl Source {
         // -d alone lists what is in a directory only where its contents are meant.
         let below = options.recursive || contents;
         let mut complete = true;
-        let mut rules = (below && is_dir).then(|| Rules::new(filter, &tree));
+        let mut rules = (below && is_dir).then(|| Rules::new(filter, &tree, options, monitor));
         let mut nothing = |_: &Path, _: bool| false;
         let keep: Wanted<'_> = rules.as_mut().map_or(&mut nothing, |rules| rules);
         let mut report = |path: &Path, error: io::Error| {

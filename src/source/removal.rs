@@ -20,7 +20,9 @@ enum Removal {
 pub fn remove(tree: &Tree, entry: &Entry, monitor: &Monitor) {
     let path = entry.path();
     match try_remove(tree, entry) {
-        Ok(Removal::Removed) => monitor.remark(About::Removal, &format!("removed {} from the source", path.display())),
+        Ok(Removal::Removed) => {
+            monitor.remark(About::Removal, 2, &format!("removed {} from the source", path.display()))
+        }
         Ok(Removal::Vanished) => monitor.detail(1, &format!("{} is already removed", path.display())),
         Ok(Removal::Changed) => {
             let text = format!("{} has changed since it was listed: it is not removed", path.display());

@@ -32,6 +32,15 @@ pub struct Remote {
     pub sy_path: OsString,
 }
 
+impl Remote {
+    /// The command that is run, for a person.
+    pub fn shown(&self) -> String {
+        let command = server_command(&self.sy_path, None);
+        let words = self.shell.iter().chain([&self.host, &command]);
+        words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// A running remote shell.
 pub struct RemoteShell {
     /// `None` once it is let go of.

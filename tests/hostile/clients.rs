@@ -3,8 +3,9 @@
 use std::fs;
 
 use sy::error::ExitCode;
+use sy::events::About;
 use sy::plan::Action;
-use sy::protocol::message::{Deleted, Message, Report};
+use sy::protocol::message::{Deleted, Message, Remark, Report};
 
 use super::{decisions, sandbox};
 use crate::harness::peer::{Booth, Wire, file_entry, list};
@@ -76,4 +77,21 @@ fn a_peer_cannot_steer_the_users_terminal() {
     let printed = [finished.stdout.as_slice(), finished.stderr.as_bytes()].concat();
     assert!(!printed.iter().any(|byte| *byte == 0x1b || *byte == 7 || *byte == b'\r'), "{}", finished.told());
     assert!(finished.stderr.contains("look") && finished.stderr.contains("title"), "{}", finished.told());
+}
+
+#[test]
+fn remarks_that_nobody_asked_for_are_refused() {
+    let remark = |level| Message::Remark(Remark { about: About::Course, level, text: b"psst\x1b[31m".to_vec() });
+    for (options, level, code) in [("-a", 1, 12), ("-av", 2, 12), ("-avv", 3, 12), ("-avv", 0, 12), ("-avv", 2, 11)] {
+        let sandbox = sandbox();
+        let finished = client(&[options], false, &sandbox, move |wire| {
+            await_start(wire);
+            wire.send(&remark(level));
+            wire.send(&Message::Error(Report { fatal: true, code: ExitCode::FileIo, text: b"so be it".to_vec() }));
+            wire.last_word();
+        })
+        .code(code);
+        assert_eq!(finished.stderr.contains("psst"), code == 11, "{}", finished.told());
+        assert!(!finished.stderr.contains('\x1b'), "{}", finished.told());
+    }
 }

@@ -49,6 +49,7 @@ mod tests {
                 timeout: None,
                 compress: false,
                 bwlimit: None,
+                remarks: 0,
                 root: Default::default(),
                 buffers: Buffers::default(),
                 distance: Distance { clock: Clock::start(), known: RoundTrip::new(None), asks: false },
