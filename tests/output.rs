@@ -374,6 +374,11 @@ sync_test!(stats_are_rsyncs_lines_with_the_right_numbers, |sandbox| {
     ] {
         assert!(lines.contains(&line.into()), "{line}: {lines:#?}");
     }
+    if sandbox.way == Way::Local {
+        let literal = lines.iter().find_map(|line| line.strip_prefix("Literal data: ")).expect("a line");
+        let sent = format!("Total bytes sent: {}", literal.trim_end_matches(" bytes"));
+        assert!(lines.contains(&sent), "what was copied, where there is no link: {lines:#?}");
+    }
     for start in ["Literal data: ", "Matched data: ", "Total bytes sent: ", "Total bytes received: ", "sent "] {
         assert!(lines.iter().any(|line| line.starts_with(start)), "{start}: {lines:#?}");
     }

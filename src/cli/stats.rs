@@ -124,9 +124,18 @@ impl Summary {
             format!("File list size: {}", count(self.outcome.ours.listed)),
             format!("File list generation time: {:.3} seconds", self.scan_s()),
             format!("File list transfer time: {list_s:.3} seconds"),
-            format!("Total bytes sent: {}", count(self.outcome.wire.0)),
-            format!("Total bytes received: {}", count(self.outcome.wire.1)),
+            format!("Total bytes sent: {}", count(self.carried().0)),
+            format!("Total bytes received: {}", count(self.carried().1)),
         ]
+    }
+
+    /// Bytes sent and received. Where nothing had to cross a link, the contents that were copied: what rsync, which is two
+    /// processes even on one machine, sends from one to the other.
+    fn carried(&self) -> (u64, u64) {
+        match self.outcome.wire {
+            (0, 0) => (self.receiver().literal, 0),
+            wire => wire,
+        }
     }
 
     fn scan_s(&self) -> f64 {
@@ -136,13 +145,13 @@ impl Summary {
 
     /// What the last line of a log says.
     pub fn log_line(&self) -> String {
-        let (sent, received) = self.outcome.wire;
+        let (sent, received) = self.carried();
         format!("sent {sent} bytes  received {received} bytes  total size {}", self.seen.size)
     }
 
     /// The last two lines of `-v` and `--stats`.
     pub fn closing_lines(&self, human: u8) -> Vec<String> {
-        let (sent, received) = self.outcome.wire;
+        let (sent, received) = self.carried();
         let total = self.seen.size;
         let wire = sent + received;
         let rate = wire as f64 / self.elapsed.as_secs_f64().max(0.001);
