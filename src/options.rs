@@ -51,6 +51,12 @@ pub struct Options {
     pub relative: bool,
     /// `--no-implied-dirs`: the directories that lead to them stay as the destination has them.
     pub no_implied_dirs: bool,
+    /// The paths of SESSION_START are not all: see `session::paths`.
+    pub more_paths: bool,
+    /// `--files-from`, where the list is on the sender's machine and not the client's.
+    pub files_from: Option<PathBuf>,
+    /// `--from0`: the names in that list, and the lines of merge files, end with a NUL.
+    pub from0: bool,
     /// `-L`: copy what links lead to.
     pub copy_links: bool,
     /// `-k`: take links to directories for directories.

@@ -3,6 +3,7 @@
 
 mod clients;
 mod options;
+mod paths;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -62,6 +62,15 @@ pub struct Args {
     /// One that is a link to another directory of the destination is followed.
     #[arg(long, alias = "no-i-d", help_heading = SELECTION)]
     pub no_implied_dirs: bool,
+    /// Copy what FILE names, a path below SRC a line; - is standard input, HOST:FILE or :FILE is where SRC is
+    ///
+    /// Implies -R and -d, and -a then does not imply -r. Blank lines and those that begin with # or ; say nothing. No name
+    /// leads out of SRC: a slash at its start does not count, nor does a .. that goes up further than the name has come down.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = SELECTION)]
+    pub files_from: Option<OsString>,
+    /// Lines end with a NUL in all files of names or rules, those of a tree included
+    #[arg(short = '0', long, help_heading = SELECTION)]
+    pub from0: bool,
     /// Copy symbolic links as symbolic links
     #[arg(short, long, help_heading = SELECTION)]
     pub links: bool,
@@ -482,6 +491,8 @@ pub struct Negations {
     pub no_dirs: bool,
     #[arg(long, alias = "no-R", hide = true)]
     pub no_relative: bool,
+    #[arg(long, hide = true)]
+    pub no_from0: bool,
     #[arg(long, alias = "i-d", hide = true)]
     pub implied_dirs: bool,
     #[arg(long, alias = "no-x", hide = true)]

@@ -17,10 +17,11 @@ use super::log::Wanted;
 use super::when;
 use crate::daemon;
 use crate::error::{Error, Result};
-use crate::filter::{self, Action, Filter, FilterError};
+use crate::filter::{self, Action, Ends, Filter, FilterError};
 use crate::ids;
 use crate::location::Location;
 use crate::options::{DeleteTime, Options};
+use crate::source::names;
 use crate::source::relative::Named;
 use crate::transport::ssh::{self, Remote};
 use crate::tree::metadata;
@@ -87,6 +88,14 @@ impl Transfer {
             }
         }
     }
+
+    fn sources_mut(&mut self) -> &mut Vec<Vec<u8>> {
+        match self {
+            Transfer::Local { sources, .. } | Transfer::Push { sources, .. } | Transfer::Pull { sources, .. } => {
+                sources
+            }
+        }
+    }
 }
 
 /// What is printed.
@@ -136,7 +145,10 @@ impl Config {
             return Err(Error::Usage(text.into()));
         }
         let flags = Flags { matches };
-        let transfer = transfer(&args, &flags, locations, destination)?;
+        let mut transfer = transfer(&args, &flags, locations, destination)?;
+        if let Some(file) = &args.files_from {
+            name_sources(file, &mut transfer, &mut options)?;
+        }
         let goes_up = |source: &&Vec<u8>| options.relative && Named::parse(source).is_none();
         if let Some(source) = transfer.sources().iter().find(goes_up) {
             let shown = OsStr::from_bytes(source).display();
@@ -153,6 +165,44 @@ impl Config {
         options.remarks = remarks(&output.info, &options);
         Ok(Config { options, transfer, use_daemon, stop_after, output })
     }
+}
+
+/// Makes the names in the list `file` the sources, below the one that was given; or has the other machine do it.
+fn name_sources(file: &OsStr, transfer: &mut Transfer, options: &mut Options) -> Result<()> {
+    let [dir] = transfer.sources() else {
+        return Err(Error::Usage("--files-from names files in one source, no more".into()));
+    };
+    let elsewhere = match file.as_bytes().strip_prefix(b":") {
+        Some(path) => Some((None, PathBuf::from(OsStr::from_bytes(path)))),
+        None => match Location::parse(file).map_err(usage)? {
+            Location::Local(_) => None,
+            Location::Remote { user_host, path } => Some((Some(user_host), path)),
+        },
+    };
+    match (elsewhere, &*transfer) {
+        (None, _) => {
+            if !matches!(transfer, Transfer::Pull { .. }) {
+                names::check_dir(dir)?;
+            }
+            let list = names::read(Path::new(file))?;
+            *transfer.sources_mut() =
+                names::below(dir, &names::parse(&list, Ends::with_nul(options.from0)), options.relative);
+        }
+        (Some((host, path)), Transfer::Pull { remote, .. })
+            if host.as_ref().is_none_or(|host| *host == remote.host) =>
+        {
+            options.files_from = Some(path).filter(|path| !path.as_os_str().is_empty());
+            if options.files_from.is_none() {
+                return Err(Error::Usage("--files-from names no file".into()));
+            }
+        }
+        (Some(_), _) => {
+            let text = "--files-from can name a file on another machine only where the source is: a destination has no say in \
+                what it gets";
+            return Err(Error::Usage(text.into()));
+        }
+    }
+    Ok(())
 }
 
 /// Which of the flags that undo each other was given last.
@@ -221,9 +271,13 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     // Where there are no merge files the rules themselves say it all, and an older build need not know more.
     let delete_excluded = args.delete_excluded && filter::hiding_only(&mut filters).map_err(usage)?;
     let one_file_system = flags.on(&["one_file_system"], &["no_one_file_system"]);
-    let relative = flags.on(&["relative"], &["no_relative"]);
+    // What a list names is meant, and not what is in it, unless that is asked for.
+    let named = args.files_from.is_some();
+    let relative = flags.on(&["relative"], &["no_relative"]) || (named && !flags.given("no_relative"));
+    let recursive =
+        if named { flags.on(&["recursive"], &["no_recursive"]) } else { archived(&["recursive"], &["no_recursive"]) };
     Ok(Options {
-        recursive: archived(&["recursive"], &["no_recursive"]),
+        recursive,
         links: archived(&["links"], &["no_links"]),
         perms: archived(&["perms"], &["no_perms"]),
         times: archived(&["times"], &["no_times"]),
@@ -240,10 +294,13 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         devices: archived(&["devices_and_specials", "devices"], &["no_devices_and_specials", "no_devices"]),
         specials: archived(&["devices_and_specials", "specials"], &["no_devices_and_specials", "no_specials"]),
         hard_links: flags.on(&["hard_links"], &["no_hard_links"]),
-        dirs: flags.on(&["dirs"], &["no_dirs"]),
+        dirs: flags.on(&["dirs"], &["no_dirs"]) || (named && !recursive && !flags.given("no_dirs")),
         one_file_system,
         skip_mounts: one_file_system && args.one_file_system > 1,
         relative,
+        more_paths: false,
+        files_from: None,
+        from0: flags.on(&["from0"], &["no_from0"]),
         no_implied_dirs: relative && flags.on(&["no_implied_dirs"], &["implied_dirs"]),
         copy_links: args.copy_links,
         copy_dirlinks: args.copy_dirlinks,
@@ -398,10 +455,11 @@ fn check_other_dirs(args: &Args) -> Result<()> {
 /// All filter rules in the order in which they were typed, whichever option brought them.
 fn filters(matches: &ArgMatches) -> Result<Vec<Vec<u8>>> {
     let mut typed: Vec<(usize, Vec<Vec<u8>>)> = Vec::new();
+    let ends = Ends::with_nul((Flags { matches }).on(&["from0"], &["no_from0"]));
     for id in ["exclude", "include", "filter", "filter_files", "exclude_from", "include_from"] {
         let values = matches.get_raw(id).into_iter().flatten();
         for (count, (index, value)) in matches.indices_of(id).into_iter().flatten().zip(values).enumerate() {
-            typed.push((index, rules_of(id, count, value)?));
+            typed.push((index, rules_of(id, count, value, ends)?));
         }
     }
     typed.sort_by_key(|(index, _)| *index);
@@ -409,7 +467,7 @@ fn filters(matches: &ArgMatches) -> Result<Vec<Vec<u8>>> {
     if (Flags { matches }).given("cvs_exclude") {
         rules.extend([b":C".to_vec(), b"-C".to_vec()]);
     }
-    let rules = filter::expand(&rules).map_err(of_rules)?;
+    let rules = filter::expand_with(&rules, ends).map_err(of_rules)?;
     Filter::parse(&rules).map_err(usage)?;
     Ok(rules)
 }
@@ -418,13 +476,13 @@ fn filters(matches: &ArgMatches) -> Result<Vec<Vec<u8>>> {
 const FILTER_FILES: [&[u8]; 2] = [b": /.rsync-filter", b"- .rsync-filter"];
 
 /// The rules of an option that was given `before` times before.
-fn rules_of(id: &str, before: usize, value: &OsStr) -> Result<Vec<Vec<u8>>> {
+fn rules_of(id: &str, before: usize, value: &OsStr, ends: Ends) -> Result<Vec<Vec<u8>>> {
     Ok(match id {
         "filter_files" => FILTER_FILES.get(before).map(|rule| rule.to_vec()).into_iter().collect(),
         "exclude" => vec![filter::from_exclude(value.as_bytes())],
         "include" => vec![filter::from_include(value.as_bytes())],
-        "exclude_from" => filter::from_file(value.as_ref(), Action::Exclude).map_err(of_rules)?,
-        "include_from" => filter::from_file(value.as_ref(), Action::Include).map_err(of_rules)?,
+        "exclude_from" => filter::from_file(value.as_ref(), Action::Exclude, ends).map_err(of_rules)?,
+        "include_from" => filter::from_file(value.as_ref(), Action::Include, ends).map_err(of_rules)?,
         _ => vec![value.as_bytes().to_vec()],
     })
 }

@@ -34,7 +34,9 @@ impl Destination {
         let matters = self.options.perms && !all_given && (entry.mode ^ mode) & SETGID != 0;
         let Some(tree) = self.tree.as_ref().filter(|_| matters) else { return Ok(()) };
         let working = Entry { mode: entry.mode | WORKING_DIR_MODE, ..entry.clone() };
-        let keep = Keep { perms: true, ..Keep::default() };
+        // What is made there without being listed has the group for good.
+        let group = self.options.no_implied_dirs && self.keep(entry).group;
+        let keep = Keep { perms: true, group, ..Keep::default() };
         metadata::apply(tree, place, &working, &keep, None).map_err(|error| ("set mode of", error))
     }
 

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::merge::{self, lines};
+use super::merge::{self, Ends, lines};
 use super::rule::{self, FilterError, Line, Merge, Modifiers, Parsed};
 
 /// Merge files within merge files, at most; a file that merges itself is stopped here.
@@ -68,15 +68,15 @@ fn old_style(pattern: &[u8], action: Action) -> Vec<u8> {
     [sign, pattern].concat()
 }
 
-/// The rules of `--exclude-from=file` or `--include-from=file`, a pattern a line; `-` is standard input.
+/// The rules of `--exclude-from=file` or `--include-from=file`, a pattern a line, or up to each NUL; `-` is standard input.
 ///
 /// Blank lines and lines that begin with `;` or `#` say nothing.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn from_file(file: &Path, action: Action) -> Result<Vec<Vec<u8>>, FilterError> {
+pub fn from_file(file: &Path, action: Action, ends: Ends) -> Result<Vec<Vec<u8>>, FilterError> {
     let contents = read(file)?;
-    Ok(lines(&contents).map(|line| old_style(line, action)).collect())
+    Ok(lines(&contents, ends).map(|line| old_style(line, action)).collect())
 }
 
 /// Replaces each merge rule (`. FILE`) by the rules of the file that it names, and `-C` by what it stands for; the other
@@ -87,11 +87,19 @@ pub fn from_file(file: &Path, action: Action) -> Result<Vec<Vec<u8>>, FilterErro
 /// # Errors
 /// A rule that cannot be understood, a file that cannot be read, merge files nested too deeply.
 pub fn expand(rules: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, FilterError> {
+    expand_with(rules, Ends::Line)
+}
+
+/// Like [`expand()`] of files whose lines end so.
+///
+/// # Errors
+/// Those of [`expand()`].
+pub fn expand_with(rules: &[Vec<u8>], ends: Ends) -> Result<Vec<Vec<u8>>, FilterError> {
     let mut expanded = Vec::with_capacity(rules.len());
     for line in rules {
         match rule::parse(line)? {
             Line::Nothing | Line::Clear | Line::Rule(_) => expanded.push(line.clone()),
-            other => take(&mut expanded, other, 0)?,
+            other => take(&mut expanded, other, 0, ends)?,
         }
     }
     Ok(expanded)
@@ -117,7 +125,7 @@ pub fn hiding_only(rules: &mut [Vec<u8>]) -> Result<bool, FilterError> {
     Ok(in_files)
 }
 
-fn merge_into(expanded: &mut Vec<Vec<u8>>, merge: Merge<'_>, depth: usize) -> Result<(), FilterError> {
+fn merge_into(expanded: &mut Vec<Vec<u8>>, merge: Merge<'_>, depth: usize, ends: Ends) -> Result<(), FilterError> {
     let file = Path::new(OsStr::from_bytes(merge.file));
     if depth > MAX_MERGE_DEPTH {
         return Err(FilterError::MergeDepth { limit: MAX_MERGE_DEPTH, path: file.to_path_buf() });
@@ -126,17 +134,17 @@ fn merge_into(expanded: &mut Vec<Vec<u8>>, merge: Merge<'_>, depth: usize) -> Re
         expanded.push(merge.own_exclusion().to_line());
     }
     let contents = read(file)?;
-    merge::pieces(&merge, &contents).iter().try_for_each(|piece| take(expanded, merge.line(piece)?, depth))
+    merge::pieces(&merge, &contents, ends).iter().try_for_each(|piece| take(expanded, merge.line(piece)?, depth, ends))
 }
 
 /// Adds what one line means, read `depth` merge files deep.
-fn take(expanded: &mut Vec<Vec<u8>>, line: Line<'_>, depth: usize) -> Result<(), FilterError> {
+fn take(expanded: &mut Vec<Vec<u8>>, line: Line<'_>, depth: usize, ends: Ends) -> Result<(), FilterError> {
     match line {
         Line::Nothing => {}
         Line::Clear => expanded.push(b"!".to_vec()),
         Line::Rule(rule) => expanded.push(rule.to_line()),
         Line::Cvs(rule) => expanded.extend(merge::cvs(&rule)?.iter().map(Parsed::to_line)),
-        Line::Merge(inner) => merge_into(expanded, inner, depth + 1)?,
+        Line::Merge(inner) => merge_into(expanded, inner, depth + 1, ends)?,
         Line::DirMerge(inner) => {
             // Its own exclusion stands before it, and would stand there twice if the other end read it again.
             expanded.extend(inner.exclude_itself.then(|| inner.own_exclusion().to_line()));
@@ -197,13 +205,13 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "*.o\n\n# comment\n; comment\r\n+ keep.o\n #x\n!\n- yß").unwrap();
         let expected = ["- *.o", "+ keep.o", "-  #x", "!", "- yß"];
-        assert_eq!(texts(from_file(file.path(), Action::Exclude).unwrap()), expected);
-        assert_eq!(texts(from_file(file.path(), Action::Include).unwrap())[0], "+ *.o");
+        assert_eq!(texts(from_file(file.path(), Action::Exclude, Ends::Line).unwrap()), expected);
+        assert_eq!(texts(from_file(file.path(), Action::Include, Ends::Line).unwrap())[0], "+ *.o");
     }
 
     #[test]
     fn missing_list_is_an_error_that_names_it() {
-        let error = from_file(Path::new("/no/such/list"), Action::Exclude).unwrap_err().to_string();
+        let error = from_file(Path::new("/no/such/list"), Action::Exclude, Ends::Line).unwrap_err().to_string();
         assert!(error.starts_with("reading filter rules from /no/such/list: "), "{error}");
     }
 

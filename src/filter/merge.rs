@@ -14,9 +14,30 @@ const CVS: &[u8] =
     b"RCS SCCS CVS CVS.adm RCSLOG cvslog.* tags TAGS .make.state .nse_depinfo *~ #* .#* ,* _$* *$ *.old *.bak \
     *.BAK *.orig *.rej .del-* *.a *.olb *.o *.obj *.so *.exe *.Z *.elc *.ln core .svn/ .git/ .hg/ .bzr/";
 
-/// Lines that say something. As in rsync a carriage return ends a line too.
-pub(super) fn lines(contents: &[u8]) -> impl Iterator<Item = &[u8]> {
-    contents.split(|&b| b == b'\n' || b == b'\r').filter(|line| !matches!(line.first(), None | Some(b';' | b'#')))
+/// What ends a line of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// A line feed. As in rsync a carriage return does too.
+    #[default]
+    Line,
+    /// A NUL (`--from0`).
+    Nul,
+}
+
+impl Ends {
+    /// Whichever `-0` says.
+    pub fn with_nul(is_nul: bool) -> Ends {
+        if is_nul { Ends::Nul } else { Ends::Line }
+    }
+}
+
+/// Lines that say something.
+pub(crate) fn lines(contents: &[u8], ends: Ends) -> impl Iterator<Item = &[u8]> {
+    let ends = move |byte: &u8| match ends {
+        Ends::Line => matches!(byte, b'\n' | b'\r'),
+        Ends::Nul => *byte == 0,
+    };
+    contents.split(ends).filter(|line| !matches!(line.first(), None | Some(b';' | b'#')))
 }
 
 fn words(contents: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -24,9 +45,9 @@ fn words(contents: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The rules, or bare patterns, of a file with `contents` that `merge` names.
-pub(super) fn pieces<'c>(merge: &Merge<'_>, contents: &'c [u8]) -> Vec<Cow<'c, [u8]>> {
+pub(super) fn pieces<'c>(merge: &Merge<'_>, contents: &'c [u8], ends: Ends) -> Vec<Cow<'c, [u8]>> {
     match (merge.words, merge.bare) {
-        (false, _) => lines(contents).map(Cow::Borrowed).collect(),
+        (false, _) => lines(contents, ends).map(Cow::Borrowed).collect(),
         (true, Some(_)) => words(contents).map(Cow::Borrowed).collect(),
         (true, None) => rules_of_words(contents),
     }

@@ -28,8 +28,11 @@ use std::sync::Arc;
 use crate::options::Options;
 
 pub use expand::{
-    Action, expand, from_exclude, from_file, from_include, from_partial_dir, from_protected_suffix, hiding_only,
+    Action, expand, expand_with, from_exclude, from_file, from_include, from_partial_dir, from_protected_suffix,
+    hiding_only,
 };
+pub use merge::Ends;
+pub(crate) use merge::lines;
 pub use rule::FilterError;
 pub use scopes::Scopes;
 
@@ -69,6 +72,8 @@ pub struct Filter {
     root: Vec<u8>,
     /// Rules of merge files that name no side are the sender's.
     hides_only: bool,
+    /// What ends a line of a merge file.
+    ends: Ends,
 }
 
 /// What stands in a list of rules.
@@ -202,7 +207,13 @@ impl Filter {
                 Line::Merge(_) | Line::Cvs(_) => return Err(FilterError::MergeNotExpanded(rule::shown(line))),
             }
         }
-        Ok(Self { items: Arc::new(items), merges: Arc::new(merges), root: Vec::new(), hides_only: false })
+        Ok(Self {
+            items: Arc::new(items),
+            merges: Arc::new(merges),
+            root: Vec::new(),
+            hides_only: false,
+            ends: Ends::Line,
+        })
     }
 
     /// The rules of a sync.
@@ -210,7 +221,8 @@ impl Filter {
     /// # Errors
     /// Those of [`Filter::parse`].
     pub fn of(options: &Options) -> Result<Self, FilterError> {
-        Ok(Self { hides_only: options.delete_excluded, ..Self::parse(&options.filters)? })
+        let ends = Ends::with_nul(options.from0);
+        Ok(Self { hides_only: options.delete_excluded, ends, ..Self::parse(&options.filters)? })
     }
 
     /// Names the absolute path of this side's transfer root, which rules with the `/` modifier match against.

@@ -295,7 +295,7 @@ impl Scopes {
         if *read > MAX_READS {
             return Err(FilterError::TooMany { limit: MAX_READS, what: "merge files", path: place.path(b"") });
         }
-        for piece in merge::pieces(rule, contents) {
+        for piece in merge::pieces(rule, contents, self.filter.ends) {
             match rule.line(&piece)? {
                 Line::Nothing => {}
                 Line::Clear => {

@@ -55,6 +55,9 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (75, &mut options.skip_mounts),
         (76, &mut options.relative),
         (77, &mut options.no_implied_dirs),
+        (78, &mut options.more_paths),
+        (79, &mut options.files_from),
+        (80, &mut options.from0),
         (96, &mut options.bwlimit),
         (97, &mut options.remarks),
     ]

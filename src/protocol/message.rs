@@ -44,6 +44,7 @@ pub mod code {
     pub const SESSION_START: u8 = 0x31;
     pub const SESSION_END: u8 = 0x32;
     pub const SESSION_OVER: u8 = 0x33;
+    pub const PATHS: u8 = 0x34;
     pub const REMARK: u8 = 0xfe;
     pub const ERROR: u8 = 0xff;
 }
@@ -101,10 +102,21 @@ pub enum Message {
         /// That of its SESSION_START.
         session_id: u64,
     },
+    /// Client that receives: sources for which SESSION_START had no room.
+    Paths(Paths),
     /// Server: what its client's user asked to hear.
     Remark(Remark),
     /// Either: something went wrong.
     Error(Report),
+}
+
+/// Some of the sources of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// Nothing follows.
+    pub last: bool,
+    /// As typed after the colon.
+    pub paths: Vec<Vec<u8>>,
 }
 
 /// What a session is to do.
@@ -366,6 +378,7 @@ impl Message {
             Message::Keepalive { .. } => code::KEEPALIVE,
             Message::SessionEnd(_) => code::SESSION_END,
             Message::SessionOver { .. } => code::SESSION_OVER,
+            Message::Paths(_) => code::PATHS,
             Message::Remark(_) => code::REMARK,
             Message::Error(_) => code::ERROR,
         }
@@ -445,6 +458,10 @@ impl Message {
                 out.put_u8(remark.level);
                 put_string(out, &remark.text);
             }
+            Message::Paths(Paths { last, paths }) => {
+                out.put_u8(if last { LAST } else { 0 });
+                put_paths(out, &paths);
+            }
             Message::Error(report) => {
                 out.put_u8(u8::from(report.fatal));
                 out.put_u8(report.code as u8);
@@ -500,6 +517,7 @@ impl Message {
                 Message::Keepalive { timestamp, echo }
             }
             code::SESSION_OVER => Message::SessionOver { session_id: reader.u64()? },
+            code::PATHS => Message::Paths(some_paths(&mut reader)?),
             code::SESSION_END => Message::SessionEnd(counters(&mut reader)?),
             code::REMARK => {
                 let (about, level) = (about(reader.u8()?)?, reader.u8()?);
@@ -549,10 +567,7 @@ fn put_session_start(out: &mut Vec<u8>, start: &SessionStart) {
     out.put_u64(start.seed);
     out.put_u64(start.echo);
     codec::put_options(out, &start.options);
-    out.put_u32(start.paths.len() as u32);
-    for path in &start.paths {
-        put_string(out, path);
-    }
+    put_paths(out, &start.paths);
 }
 
 fn session_start(reader: &mut Reader<'_>) -> Result<SessionStart> {
@@ -563,12 +578,39 @@ fn session_start(reader: &mut Reader<'_>) -> Result<SessionStart> {
         other => return Err(Error::Stream(format!("unknown role {other}"))),
     };
     let (seed, echo, options) = (reader.u64()?, reader.u64()?, codec::options(reader)?);
-    let count = reader.count(2)?;
-    let paths = (0..count).map(|_| Ok(reader.string()?.to_vec())).collect::<Result<Vec<_>>>()?;
-    if paths.is_empty() || (role == Role::Receiver && paths.len() > 1) || paths.iter().any(|path| path.contains(&0)) {
+    let paths = paths(reader)?;
+    let can_be = match (role, &options.files_from) {
+        (Role::Receiver, None) | (Role::Sender, Some(_)) => paths.len() == 1 && !options.more_paths,
+        (Role::Receiver, Some(_)) => false,
+        (Role::Sender, None) => !paths.is_empty() || options.more_paths,
+    };
+    if !can_be {
         return Err(Error::Stream("a session without a path, or with one that cannot be".into()));
     }
     Ok(SessionStart { session_id, role, seed, echo, options, paths })
+}
+
+fn put_paths(out: &mut Vec<u8>, paths: &[Vec<u8>]) {
+    out.put_u32(paths.len() as u32);
+    paths.iter().for_each(|path| put_string(out, path));
+}
+
+fn paths(reader: &mut Reader<'_>) -> Result<Vec<Vec<u8>>> {
+    let count = reader.count(2)?;
+    let paths = (0..count).map(|_| Ok(reader.string()?.to_vec())).collect::<Result<Vec<_>>>()?;
+    if paths.iter().any(|path| path.contains(&0)) {
+        return Err(Error::Stream("a NUL within a path".into()));
+    }
+    Ok(paths)
+}
+
+fn some_paths(reader: &mut Reader<'_>) -> Result<Paths> {
+    let last = match reader.u8()? {
+        0 => false,
+        LAST => true,
+        other => return Err(Error::Stream(format!("unknown flags {other:#x}"))),
+    };
+    Ok(Paths { last, paths: paths(reader)? })
 }
 
 fn put_file_list(out: &mut Vec<u8>, list: &FileList) {

@@ -10,9 +10,10 @@ use super::channel::{self, Traffic};
 use super::kept::Rest;
 use super::opening::Opening;
 use super::round_trip::{Distance, RoundTrip};
-use super::{Greeted, Outcome, Part, Prepared, Request, file_list, play, send_raw};
+use super::{Greeted, Outcome, Part, Prepared, Request, file_list, paths, play, send_raw};
 use crate::error::{Error, ExitCode, Result};
 use crate::events::Monitor;
+use crate::options::Options;
 use crate::protocol::frame::MAX_FRAME;
 use crate::protocol::hello::{self, CHUNKS_SINCE, Clock, MIN_VERSION, Silence};
 use crate::protocol::message::{Counters, Message, Role, SessionStart};
@@ -191,14 +192,15 @@ pub(super) async fn send_start(link: &mut Link, start: SessionStart, traffic: &T
 }
 
 pub(super) fn start_of(request: &Request, seed: u64) -> SessionStart {
-    SessionStart {
-        session_id: fastrand::u64(..),
-        role: if request.role == Role::Sender { Role::Receiver } else { Role::Sender },
-        seed,
-        echo: 0,
-        options: request.options.clone(),
-        paths: if request.role == Role::Sender { vec![request.destination.clone()] } else { request.sources.clone() },
-    }
+    let (role, paths, more_paths) = match request.role {
+        Role::Sender => (Role::Receiver, vec![request.destination.clone()], false),
+        Role::Receiver => {
+            let first = &request.sources[..paths::fill(&request.sources)];
+            (Role::Sender, first.to_vec(), paths::follow(&request.sources))
+        }
+    };
+    let options = Options { more_paths, ..request.options.clone() };
+    SessionStart { session_id: fastrand::u64(..), role, seed, echo: 0, options, paths }
 }
 
 /// Gives up what the other end does not let come to its end.

@@ -83,6 +83,7 @@ impl Host {
             seed: start.seed,
             paths: start.paths.into_iter().map(|path| at_home(path, keeps, self.home.as_deref())).collect(),
             asked_for: None,
+            home: self.home.clone(),
             distance: Distance { clock: self.clock, known, asks },
             lister: None,
             is_client: false,
@@ -154,7 +155,9 @@ pub(super) fn at_home(path: Vec<u8>, keeps: bool, home: Option<&Path>) -> Vec<u8
             Some(home) if !path.starts_with(b"/") => {
                 let begins_later = path.windows(3).any(|part| part == b"/./");
                 let between: &[u8] = if keeps && !begins_later { b"/./" } else { b"/" };
-                [home.as_os_str().as_bytes(), between, &path].concat()
+                // Behind the home directory this would be where it begins.
+                let path = path.strip_prefix(b"./").filter(|_| begins_later).unwrap_or(&path);
+                [home.as_os_str().as_bytes(), between, path].concat()
             }
             _ => path,
         },

@@ -36,6 +36,7 @@ pub mod kept;
 pub mod opening;
 pub mod outgoing;
 pub mod pace;
+mod paths;
 pub mod receiver;
 pub mod requested;
 pub mod round_trip;
@@ -205,6 +206,8 @@ struct Part {
     paths: Vec<Vec<u8>>,
     /// The sources, as typed, at a client that receives.
     asked_for: Option<Vec<Vec<u8>>>,
+    /// Where a server's paths begin that are not absolute, if that is not where the process is.
+    home: Option<PathBuf>,
     distance: Distance,
     /// The source being listed already, at a client that sends.
     lister: Option<Lister>,
@@ -228,7 +231,7 @@ impl Part {
             Role::Receiver => (vec![request.destination], Some(request.sources)),
         };
         let (role, options) = (request.role, request.options);
-        let (session_id, first_word) = (None, None);
+        let (session_id, first_word, home) = (None, None, None);
         Part {
             role,
             options,
@@ -236,6 +239,7 @@ impl Part {
             seed,
             paths,
             asked_for,
+            home,
             distance,
             lister,
             is_client: true,
@@ -284,12 +288,19 @@ async fn play(
         is_client,
         requested: None,
     };
-    let (asked_for, lister) = (part.asked_for, part.lister);
+    let (asked_for, lister, home) = (part.asked_for, part.lister, part.home);
     let played = tokio::task::spawn_blocking(move || {
         let filter = Filter::of(&session.options).map_err(|error| Error::Usage(error.to_string()));
         let result = filter.and_then(|filter| {
-            session.requested = asked_for.map(|sources| Requested::new(&sources, &session.options, filter.clone()));
+            if let Some(sources) = asked_for {
+                session.requested = Some(Requested::new(&sources, &session.options, filter.clone()));
+                paths::send_rest(&session, &sources)?;
+            }
             match role {
+                Role::Sender if !session.is_client => {
+                    let paths = paths::all(&mut session, paths, home.as_deref())?;
+                    sender::run(&mut session, &paths, &filter, lister)
+                }
                 Role::Sender => sender::run(&mut session, &paths, &filter, lister),
                 Role::Receiver => receiver::run(&mut session, &paths, filter),
             }

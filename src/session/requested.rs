@@ -28,6 +28,10 @@ pub struct Requested {
 impl Requested {
     /// What `sources`, as typed, ask for under the rules of `filter`.
     pub fn new(sources: &[Vec<u8>], options: &Options, filter: Filter) -> Requested {
+        if options.files_from.is_some() {
+            // What stands in a list of the server's, the server knows.
+            return Requested { paths: None, leading: HashSet::new(), filter };
+        }
         if options.relative {
             return Requested::with_paths(sources, filter);
         }
@@ -40,15 +44,28 @@ impl Requested {
         Requested { paths: sources.iter().map(named).collect(), leading: HashSet::new(), filter }
     }
 
-    /// What sources ask for whose paths are kept.
+    /// What sources ask for whose paths are kept. There may be very many.
     fn with_paths(sources: &[Vec<u8>], filter: Filter) -> Requested {
-        let named: Vec<Named> = sources.iter().filter_map(|source| Named::parse(source)).collect();
-        let leading = named.iter().flat_map(Named::leading).map(Path::to_path_buf);
-        let root = named.iter().any(|named| named.dot).then(|| PathBuf::from("."));
-        let leading = leading.chain(root).collect();
-        // Nor is where the home directory is.
-        let known = |named: &&Named| named.path != Path::new(".") && !is_home(&named.root) && !is_home(&named.path);
-        let paths = named.iter().map(|named| Some(named).filter(known).map(|named| named.path.clone())).collect();
+        let (mut paths, mut leading) = (Some(HashSet::new()), HashSet::new());
+        for named in sources.iter().filter_map(|source| Named::parse(source)) {
+            // From below upwards: what is above a directory that is known is known.
+            for dir in named.path.ancestors().skip(1).take_while(|dir| !dir.as_os_str().is_empty()) {
+                if leading.contains(dir) {
+                    break;
+                }
+                leading.insert(dir.to_path_buf());
+            }
+            if named.dot {
+                leading.insert(PathBuf::from("."));
+            }
+            // Where the home directory is, is not known here.
+            if named.path == Path::new(".") || is_home(&named.root) || is_home(&named.path) {
+                paths = None;
+            }
+            if let Some(paths) = &mut paths {
+                paths.insert(named.path);
+            }
+        }
         Requested { paths, leading, filter }
     }
 
@@ -126,6 +143,18 @@ mod tests {
         };
         assert!(implied(&["a/b"], "a") && !implied(&["a/b"], "a/b") && !implied(&["a/b/"], "a/b/c"));
         assert!(!implied(&["r/./"], "any"), "nothing leads to what is at the root");
+    }
+
+    #[test]
+    fn of_what_a_list_names_a_server_lists_that_and_of_its_own_list_anything_that_the_rules_let_pass() {
+        let relative = Options { relative: true, ..Options::default() };
+        let accepts = |options: &Options, name: &str| {
+            accepts_with(options, &["src/./a/b", "src/./a/c/d"], &["- x"], Entry::sample(name, Kind::File { size: 0 }))
+        };
+        assert!(accepts(&relative, "a/b") && accepts(&relative, "a/c/d/e"));
+        assert!(!accepts(&relative, "a/e") && !accepts(&relative, "a/c/e") && !accepts(&relative, "src/a/b"));
+        let theirs = Options { files_from: Some("list".into()), ..relative };
+        assert!(accepts(&theirs, "any/thing") && !accepts(&theirs, "any/x"));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::tree::entry::{Digest, Entry};
 use crate::tree::scanner::{Keep, LinkGroups, ScanOptions, Wanted, scan_with};
 
 pub mod lister;
+pub mod names;
 pub mod relative;
 pub mod removal;
 
@@ -120,10 +121,11 @@ impl Found {
         unknown.map(|path| relative::leading_dir(tree, path)?.ok_or(Errno::NOENT.into())).collect()
     }
 
-    /// The root is told before what leads to anything, if it is told: to make that in it would change the root's times.
+    /// The root is told before anything else, if it is told: what is made in it would change its times.
     fn put_root_first(&mut self) {
         let root = Path::new(".");
-        let start = self.starts.iter().find(|start| start.path == root && !self.leading.is_empty());
+        let is_alone = self.starts.len() == 1 && self.leading.is_empty();
+        let start = self.starts.iter().find(|start| start.path == root && !is_alone);
         if let Some(tree) = start.map(|start| start.tree.clone())
             && let Ok(Some(entry)) = relative::leading_dir(&tree, root)
         {
@@ -187,7 +189,7 @@ impl Source {
     /// Looks at what one argument names.
     fn find(&mut self, typed: &[u8], options: &Options, filter: &Filter, monitor: &Monitor, found: &mut Found) {
         if let Err(error) = self.try_find(typed, options, filter, monitor, found) {
-            self.complete = false;
+            self.complete &= error.kind() == io::ErrorKind::NotFound && is_missing(typed, options);
             monitor.failed("read the source", Path::new(OsStr::from_bytes(typed)), &error);
         }
     }
@@ -206,14 +208,19 @@ impl Source {
             false => split(Path::new(OsStr::from_bytes(typed))),
         };
         let (tree, filter) = found.open(&named.root, options, filter)?;
-        let leading = if options.relative { found.leading_to(&named, &tree, options)? } else { Vec::new() };
-        let entry = tree.lstat(&named.path)?.ok_or(Errno::NOENT)?;
+        let mut leading = if options.relative { found.leading_to(&named, &tree, options)? } else { Vec::new() };
+        let mut entry = tree.lstat(&named.path)?.ok_or(Errno::NOENT)?;
+        if named.contents && tree.open_door(&named.path, Some(&entry))? {
+            entry = tree.lstat(&named.path)?.ok_or(Errno::NOENT)?;
+        }
         if let Some(reason) =
             filter.reason(Side::Sender, &named.path, entry.is_dir()).filter(|_| options.tells_reasons())
         {
             monitor.detail(2, &reason.to_string());
         }
         if filter.verdict(Side::Sender, &named.path, entry.is_dir()) == Verdict::Excluded {
+            leading.retain(|entry| entry.relative() == Path::new("."));
+            found.lead(leading, &tree, false);
             return Ok(());
         }
         if entry.is_dir() && !options.recursive && !options.dirs {
@@ -386,6 +393,16 @@ fn report_unlisted(tree: &Tree, path: &Path, error: &io::Error, monitor: &Monito
     }
     monitor.failed("read", path, error);
     true
+}
+
+/// Whether a source is not there, in a directory that is. As in rsync that keeps nothing from being deleted: it may have
+/// been named because it was there once.
+fn is_missing(typed: &[u8], options: &Options) -> bool {
+    let path = Path::new(OsStr::from_bytes(typed));
+    let named = if options.relative { Named::parse(typed) } else { Some(split(path)) };
+    let Some(Named { root, path, .. }) = named else { return false };
+    let found = root.join(path).symlink_metadata();
+    root.is_dir() && found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Splits a source whose path is not kept into the directory to open and the name to start at: `.` where the contents are

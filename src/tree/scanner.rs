@@ -180,7 +180,8 @@ impl Walk<'_> {
                 return Ok(None);
             }
         };
-        let at = if name == "." { b"" } else { start.as_os_str().as_bytes() };
+        // Of a door the name is `.` as well.
+        let at = if start == Path::new(".") { b"" } else { start.as_os_str().as_bytes() };
         self.walk(Chain::new(self.tree, at, handle), own);
         Ok(None)
     }

@@ -3,7 +3,7 @@
 //! It is long for what it leaves out: each exception to the draw of options stands beside its reason.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use fastrand::Rng;
@@ -18,6 +18,8 @@ pub struct Case {
     pub destination: Option<Tree>,
     /// Other directories beside the destination, by their names, for `--link-dest` and its kin.
     pub others: Vec<(&'static str, Tree)>,
+    /// The names that `--files-from` finds, in a file beside the source.
+    pub list: Option<Vec<u8>>,
     /// What planted links lead to, beside the destination.
     pub outside: Tree,
     pub options: Vec<String>,
@@ -31,6 +33,10 @@ const SIZES: [usize; 10] = [0, 1, 100, 699, 700, 4095, 4096, 9000, 65_537, 200_0
 
 /// An absolute path of nothing.
 const NOWHERE: &str = "/nowhere/at/all";
+
+/// The file that a list of names is in, and the option that has it read.
+pub const LIST: &str = "list";
+const FILES_FROM: &str = "--files-from=list";
 
 /// The merge file that cases have.
 const RULES: &str = ".rsync-filter";
@@ -85,13 +91,18 @@ impl Case {
             let kept = |source: String| source.replacen('/', "/./", usize::from(maker.rng.bool()));
             sources = sources.into_iter().map(kept).collect();
         }
+        let limited = options.iter().any(|option| option.starts_with("--max-delete"));
+        let list = has(FILES_FROM).then(|| maker.list(&source, has("-0"), limited));
+        if list.is_some() {
+            (sources, target) = (vec!["source/".into()], "destination/".into());
+        }
         let named = sources.iter().any(|source| !source.ends_with(['/', '.']));
         if destination.is_none() && target == "destination" && (named || has("--existing")) {
             // If the rules leave a single directory in the list, rsync makes that of a target that is not there yet.
             target.push('/');
         }
         let outside = Tree::new().file("kept", "outside").file("sub/kept", "outside too").mode(0o600);
-        Case { source, destination, others, outside, options, sources, target }
+        Case { source, destination, others, list, outside, options, sources, target }
     }
 
     /// Whether rules stand in the trees.
@@ -219,11 +230,22 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     }
     sometimes(12, "-R");
     sometimes(3, "--no-implied-dirs");
+    sometimes(12, FILES_FROM);
+    sometimes(3, "-0");
     for option in ["-K", "-L", "-k", "--copy-unsafe-links", "--safe-links", "-xx"] {
         sometimes(14, option);
     }
-    let keeps_paths = options.contains(&"-R");
+    let keeps_paths = options.contains(&"-R") || options.contains(&FILES_FROM);
     options.retain(|option| *option != "--no-implied-dirs" || keeps_paths);
+    // What rsync takes for empty, or comes upon by links, depends on what of it is named and what only leads to it.
+    let named = options.contains(&FILES_FROM);
+    options.retain(|option| !keeps_paths || *option != "-m");
+    options.retain(|option| !named || !FOLLOWING.contains(option));
+    // In a dry run rsync does not see what stands in the way.
+    let dry = options.contains(&"-n");
+    options.retain(|option| *option != "--no-implied-dirs" || !dry);
+    // And whether merge files count for what is named depends on what was looked at before.
+    options.retain(|option| !named || !MERGES.contains(option));
     if rng.u8(..5) == 0 {
         let pair = rng.choice(COMPARED).expect("a few");
         options.extend(&pair[..rng.usize(1..=2)]);
@@ -289,7 +311,7 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     options.retain(|option| !is_exact || !is_window(option));
     options.retain(|option| *option != "-E" || !compared);
     // Which of the names of a file are one elsewhere too depends on which are looked at first, and links lead to some.
-    options.retain(|option| *option != "-H" || !(compared && follows));
+    options.retain(|option| *option != "-H" || !(compared && (follows || named)));
     // What is kept of the names of one file depends on which of them is made first. And rsync 3.5.0 fails to look at what it
     // has copied to such a directory.
     options.retain(|option| !matches!(*option, "-H" | "--inplace" | "--append") || !kept);
@@ -367,6 +389,35 @@ impl Maker<'_> {
             self.tame(&mut tree);
         }
         tree
+    }
+
+    /// Names for `--files-from`: of what is there and of what is not, in more than one spelling.
+    fn list(&mut self, source: &Tree, ends_with_nul: bool, limited: bool) -> Vec<u8> {
+        let is_link = |spec: &Spec| matches!(spec.node, Node::Symlink(_));
+        let all: Vec<(&[u8], bool)> =
+            source.entries.iter().map(|(path, spec)| (path.as_os_str().as_bytes(), is_link(spec))).collect();
+        let end: &[u8] = if ends_with_nul { b"\0" } else { b"\n" };
+        let mut list = Vec::new();
+        for _ in 0..self.rng.usize(..8) {
+            let (name, is_link) = *self.rng.choice(&all).expect("the root at least");
+            if ends_with_nul || !name.contains(&b'\n') {
+                // What a link leads to is meant with a slash behind it, and that may be anything.
+                let spelling = if is_link || name == b"." { 11 } else { self.rng.u8(..12) };
+                let (before, after): (&[u8], &[u8]) = match spelling {
+                    0 => (b"/", b""),
+                    1 => (b"../", b"/"),
+                    2 => (b"# ", b""),
+                    3 => (b"./", b""),
+                    4 => (b"a/../", b"/."),
+                    5 | 6 => (b"", b"/"),
+                    // With a limit, too, the exit code is that of one of rsync's processes or another's.
+                    7 if !limited => (b"missing", b""),
+                    _ => (b"", b""),
+                };
+                list.extend([before, name, after, end].concat());
+            }
+        }
+        list
     }
 
     /// A merge file.
