@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::tree::entry::{Entry, Kind, Timestamp};
 use crate::tree::follow::{Follow, leads_out};
 use crate::tree::mode::{self, Step};
+use crate::tree::notes::Notes;
 
 /// The options of one sync, with rsync's meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,10 @@ pub struct Options {
     pub modify_window: Option<u64>,
     /// `-E`: keep whether files can be executed.
     pub executability: bool,
+    /// `-U`: keep access times.
+    pub atimes: bool,
+    /// `--open-noatime`: leave access times as they are where files are read.
+    pub open_noatime: bool,
     /// `--chmod`: what is made of the source's modes.
     pub chmod: Vec<Step>,
     /// `-g`: keep the group.
@@ -207,6 +212,21 @@ impl Options {
     /// The links of the source that are followed.
     pub fn follow(&self) -> Follow {
         Follow { all: self.copy_links, dirs: self.copy_dirlinks, leading_out: self.copy_unsafe_links }
+    }
+
+    /// What is noted of the entries of a tree, besides what every sync needs.
+    pub fn notes(&self) -> Notes {
+        Notes { atimes: self.atimes, unnoticed: self.open_noatime }
+    }
+
+    /// Whether entries of this kind keep their access times.
+    pub fn keeps_atimes(&self, kind: &Kind) -> bool {
+        let omitted = match kind {
+            Kind::Dir => true,
+            Kind::Symlink { .. } => self.omit_link_times,
+            _ => false,
+        };
+        self.atimes && !omitted
     }
 
     /// Whether owners are given to others than their names say.

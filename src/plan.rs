@@ -64,6 +64,8 @@ bitflags! {
         /// It is made of what another directory has (`--link-dest` and its kin), which is what the others compare it with.
         /// Never shown.
         const ELSEWHERE = 256;
+        /// Access time.
+        const ATIME = 512;
     }
 }
 
@@ -227,6 +229,9 @@ pub fn attribute_changes(source: &Entry, existing: &Entry, options: &Options, po
         false => options.executability && can_be_executed(source.mode) != can_be_executed(existing.mode),
     };
     changes.set(Changes::PERMS, differs && !is_link && (options.perms || source.is_file()));
+    // That of a link, which to follow it is to move, is kept where the link is made and never looked at.
+    let atimes = source.atime().zip(existing.atime()).filter(|_| options.keeps_atimes(&source.kind) && !is_link);
+    changes.set(Changes::ATIME, atimes.is_some_and(|(ours, theirs)| !options.is_same_time(&ours, &theirs)));
     changes.set(Changes::OWNER, options.owner && powers.owner && source.uid != existing.uid);
     changes.set(Changes::GROUP, options.group && powers.group && source.gid != existing.gid);
     changes

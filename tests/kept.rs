@@ -44,3 +44,23 @@ sync_test!(a_name_that_the_destination_does_not_know_maps_nobody_and_is_told, |s
     assert!(told.stderr.contains("no-such-user-here"), "{}", told.told());
     assert_eq!(owner(sandbox, "a"), (fs::metadata(sandbox.source()).unwrap().uid(), owner(sandbox, ".").1));
 });
+
+sync_test!(access_times_are_kept_of_all_but_directories_and_only_with_the_option, |sandbox| {
+    let old = Tree::new().file("a", "1").atime(1_000_000_000, 7).file("dir/b", "2").atime(1_000_000_001, 0);
+    let tree = old.fifo("fifo").atime(1_000_000_002, 999);
+    let atime = |path: &str| {
+        let found = fs::symlink_metadata(sandbox.destination().join(path)).unwrap_or_else(|error| panic!("{error}"));
+        (found.atime(), found.atime_nsec())
+    };
+    sandbox.write_source(&tree);
+    sandbox.sync(&["-aUU"]).ok();
+    let kept = [(1_000_000_000, 7), (1_000_000_001, 0), (1_000_000_002, 999)];
+    assert_eq!(["a", "dir/b", "fifo"].map(atime), kept);
+    // Their files were opened so that this shows nothing.
+    unchanged(&sandbox.sync(&["-aUUi"]).ok());
+    tree.clone().file("a", "1").atime(5, 0).set_atimes(&sandbox.destination());
+    assert_eq!(sandbox.sync(&["-ai"]).ok().lines(), [""; 0]);
+    assert_eq!(sandbox.sync(&["-aiU"]).ok().lines(), [".f......u.. a"]);
+    assert_eq!(atime("a"), kept[0]);
+    assert_eq!(fs::metadata(sandbox.destination().join("a")).unwrap().mtime(), 1_700_000_000);
+});

@@ -154,6 +154,12 @@ pub struct Args {
     /// Keep modification times
     #[arg(short, long, help_heading = ATTRIBUTES)]
     pub times: bool,
+    /// Keep access times, but for those of directories; twice: and --open-noatime
+    #[arg(short = 'U', long, action = ArgAction::Count, help_heading = ATTRIBUTES)]
+    pub atimes: u8,
+    /// Leave access times as they are where files are read, where the system lets us
+    #[arg(long, help_heading = ATTRIBUTES)]
+    pub open_noatime: bool,
     /// Keep whether files can be executed, where -p is not given
     #[arg(short = 'E', long, help_heading = ATTRIBUTES)]
     pub executability: bool,
@@ -469,6 +475,10 @@ pub struct Negations {
     pub no_perms: bool,
     #[arg(long, alias = "no-t", hide = true)]
     pub no_times: bool,
+    #[arg(long, alias = "no-U", hide = true)]
+    pub no_atimes: bool,
+    #[arg(long, hide = true)]
+    pub no_open_noatime: bool,
     #[arg(long, alias = "no-E", hide = true)]
     pub no_executability: bool,
     #[arg(long, alias = "no-O", hide = true)]

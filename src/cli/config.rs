@@ -250,6 +250,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     let (backup, delete) = (backup(args)?, delete_time(args, &flags)?);
     check_other_dirs(args)?;
     let (usermap, groupmap) = maps(args)?;
+    let atimes = flags.on(&["atimes"], &["no_atimes"]);
     let mapping = |map: &Option<Vec<u8>>, by: &'static str| if map.is_some() { vec![by, "chown"] } else { vec![] };
     let owner = [vec!["owner"], mapping(&usermap, "usermap")].concat();
     let group = [vec!["group"], mapping(&groupmap, "groupmap")].concat();
@@ -285,6 +286,8 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
             || (backup.is_some() && args.backup_dir.is_none()),
         omit_link_times: flags.on(&["omit_link_times"], &["no_omit_link_times"]),
         modify_window: args.modify_window.and_then(|window| u64::try_from(window).ok()),
+        atimes,
+        open_noatime: flags.on(&["open_noatime"], &["no_open_noatime"]) || (atimes && args.atimes > 1),
         executability: flags.on(&["executability"], &["no_executability"]),
         chmod: chmod(args)?,
         group: archived(&group, &["no_group"]),

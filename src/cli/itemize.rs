@@ -41,10 +41,11 @@ pub fn letters(entry: &Entry, decision: Decision, sending: bool, options: &Optio
         (Changes::PERMS, 'p'),
         (Changes::OWNER, 'o'),
         (Changes::GROUP, 'g'),
+        (Changes::ATIME, 'u'),
     ];
     line.extend(letters.map(|(change, letter)| if changes.contains(change) { letter } else { '.' }));
-    // Access times, ACLs and extended attributes are not kept yet.
-    line.push_str("...");
+    // ACLs and extended attributes are not kept yet.
+    line.push_str("..");
     line
 }
 
@@ -67,6 +68,7 @@ mod tests {
         assert_eq!(shown(&file, Action::Whole, Changes::NEW, false), ">f+++++++++");
         assert_eq!(shown(&file, Action::Delta, Changes::SIZE | Changes::TIME, true), "<f.st......");
         assert_eq!(shown(&file, Action::Attributes, Changes::PERMS, false), ".f...p.....");
+        assert_eq!(shown(&file, Action::Attributes, Changes::GROUP | Changes::ATIME, false), ".f.....gu..");
         assert_eq!(shown(&file, Action::Skip, Changes::empty(), false), ".f         ");
         assert_eq!(shown(&file, Action::Whole, Changes::empty(), false), ">f.........");
         assert_eq!(shown(&entry(Kind::Dir), Action::Create, Changes::NEW, false), "cd+++++++++");

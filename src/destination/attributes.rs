@@ -85,6 +85,7 @@ impl Destination {
         Keep {
             perms: self.options.perms,
             times: self.options.keeps_times(&entry.kind),
+            atimes: self.options.keeps_atimes(&entry.kind),
             owner: self.options.owner && self.is_root,
             group: self.options.group && owners::can_give_group(entry.gid),
             executability: self.options.executability,
@@ -95,7 +96,13 @@ impl Destination {
     fn keep_over(&self, entry: &Entry, present: &Entry) -> Keep {
         let keep = self.keep(entry);
         let left = self.options.modify_window.is_some() && self.options.is_same_time(&entry.mtime, &present.mtime);
-        Keep { times: keep.times && !left, ..keep }
+        Keep { times: keep.times && !left, atimes: keep.atimes && !self.has_atime(entry, present), ..keep }
+    }
+
+    /// Whether an access time is taken for equal, with a window; without one nothing is.
+    fn has_atime(&self, entry: &Entry, present: &Entry) -> bool {
+        let both = entry.atime().zip(present.atime()).filter(|_| self.options.modify_window.is_some());
+        both.is_some_and(|(wanted, now)| self.options.is_same_time(&wanted, &now))
     }
 
     /// Gives a directory whose contents are in its attributes.

@@ -244,6 +244,7 @@ impl Destination {
         match Tree::open(&self.root) {
             Ok(tree) => {
                 let has_doors = self.options.keep_dirlinks || self.options.no_implied_dirs;
+                let tree = tree.noting(self.options.notes());
                 self.tree = Some(if has_doors { tree.with_doors() } else { tree });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -256,7 +257,7 @@ impl Destination {
                     make(&self.root).map_err(|error| Error::io("create directory", &self.root, error))?;
                     let tree =
                         Tree::open(&self.root).map_err(|error| Error::io("open directory", &self.root, error))?;
-                    self.tree = Some(tree);
+                    self.tree = Some(tree.noting(self.options.notes()));
                 }
                 self.monitor.detail(1, &format!("created directory {}", self.root.display()));
             }

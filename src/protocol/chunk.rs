@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use bytes::BufMut;
 
 use super::codec::{self, Reader};
+use super::extensions;
 use super::message::Counters;
 use super::payload::Payload;
 use crate::error::{Error, Result};
@@ -419,12 +420,16 @@ impl Scratch {
 
 fn put_seldom(out: &mut Vec<u8>, seldom: &Seldom) {
     let link = if seldom.link_group.is_some() { LINK_GROUP } else { 0 };
-    out.put_u8(link | if seldom.digest.is_some() { DIGEST } else { 0 });
+    let more = if extensions::are_there(seldom) { EXTENSIONS } else { 0 };
+    out.put_u8(link | more | if seldom.digest.is_some() { DIGEST } else { 0 });
     if let Some(group) = seldom.link_group {
         put_number(out, u64::from(group));
     }
     if let Some(digest) = &seldom.digest {
         out.put_slice(digest);
+    }
+    if more != 0 {
+        extensions::put(out, seldom);
     }
 }
 
@@ -435,10 +440,11 @@ fn seldom(reader: &mut Reader<'_>) -> Result<Option<Box<Seldom>>> {
     }
     let link_group = if flags & LINK_GROUP != 0 { Some(id(reader)?) } else { None };
     let digest = if flags & DIGEST != 0 { Some(reader.digest()?) } else { None };
+    let mut seldom = Seldom { link_group, digest, ..Seldom::default() };
     if flags & EXTENSIONS != 0 {
-        codec::skip_extensions(reader)?;
+        extensions::read(reader, &mut seldom)?;
     }
-    Ok(Seldom { link_group, digest }.boxed())
+    Ok(seldom.boxed())
 }
 
 fn names(reader: &mut Reader<'_>) -> Result<Names> {

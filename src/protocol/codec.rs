@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 
-use super::fields;
+use super::{extensions, fields};
 use crate::error::{Error, Result};
 use crate::options::{DeleteTime, Options};
 use crate::tree::entry::{Digest, Entry, Kind, Seldom, Timestamp};
@@ -20,8 +20,6 @@ use crate::tree::paths::Paths;
 pub const MAX_PATH: usize = u16::MAX as usize;
 /// Most filter rules that a session may carry.
 const MAX_FILTERS: usize = 65_536;
-/// Most extensions of one entry (attributes that a later version adds).
-const MAX_EXTENSIONS: usize = 64;
 
 /// Reads the fields of one payload, front to back.
 pub struct Reader<'a> {
@@ -172,7 +170,9 @@ pub fn fits(entry: &Entry) -> bool {
 
 /// Most bytes that an entry takes on the wire.
 pub fn entry_size(entry: &Entry) -> usize {
-    ENTRY_LEAST + 2 + 8 + 4 + size_of::<Digest>() + entry.relative().as_os_str().len() + target_len(entry)
+    let extensions = entry.seldom.as_ref().map_or(0, |seldom| extensions::size(seldom));
+    let paths = entry.relative().as_os_str().len() + target_len(entry);
+    ENTRY_LEAST + 2 + 8 + 4 + size_of::<Digest>() + extensions + paths
 }
 
 /// Bytes on the wire that count as one entry.
@@ -210,7 +210,9 @@ pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     let link = if group.is_some() { HAS_LINK_GROUP } else { 0 };
     let digest = if contents.is_some() { HAS_DIGEST } else { 0 };
     let listed = if entry.contents_listed { CONTENTS_LISTED } else { 0 };
-    out.put_u8(kind | link | digest | listed);
+    let extended = entry.seldom.as_deref().filter(|seldom| extensions::are_there(seldom));
+    let more = if extended.is_some() { HAS_EXTENSIONS } else { 0 };
+    out.put_u8(kind | link | digest | more | listed);
     put_path(out, entry.relative());
     out.put_u16(entry.mode as u16);
     out.put_i64(entry.mtime.secs);
@@ -228,6 +230,9 @@ pub fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     }
     if let Some(digest) = contents {
         out.put_slice(&digest);
+    }
+    if let Some(seldom) = extended {
+        extensions::put(out, seldom);
     }
 }
 
@@ -248,8 +253,9 @@ pub fn entry(reader: &mut Reader<'_>, root: &Path) -> Result<Entry> {
     let kind = if implied { Kind::Dir } else { kind_with(flags & KIND_MASK, reader, Reader::u64)? };
     let link_group = if flags & HAS_LINK_GROUP != 0 { Some(reader.u32()?) } else { None };
     let digest = if flags & HAS_DIGEST != 0 { Some(reader.digest()?) } else { None };
+    let mut seldom = Seldom { link_group, digest, ..Seldom::default() };
     if flags & HAS_EXTENSIONS != 0 {
-        skip_extensions(reader)?;
+        extensions::read(reader, &mut seldom)?;
     }
     let contents_listed = flags & CONTENTS_LISTED != 0;
     // As bytes: a valid name has one spelling, and paths are compared component by component.
@@ -257,8 +263,8 @@ pub fn entry(reader: &mut Reader<'_>, root: &Path) -> Result<Entry> {
     if only_leads || (name.as_os_str() == "." || contents_listed) && kind != Kind::Dir {
         return Err(Error::Stream("a root or a listed directory that is no directory".into()));
     }
-    let seldom = Seldom { link_group, digest }.boxed();
-    Ok(Entry { paths: Paths::new(root, name), kind, mode, mtime, uid, gid, contents_listed, implied, seldom })
+    let (paths, seldom) = (Paths::new(root, name), seldom.boxed());
+    Ok(Entry { paths, kind, mode, mtime, uid, gid, contents_listed, implied, seldom })
 }
 
 /// Reads what a kind has besides its `code`; sizes and device numbers as `number` reads them.
@@ -283,20 +289,6 @@ pub(super) fn kind_with<'a>(
         KIND_BLOCK => Kind::BlockDevice { rdev: number(reader)? },
         other => return Err(Error::Stream(format!("an entry of unknown kind {other}"))),
     })
-}
-
-/// Passes over attributes that a later version may add (xattrs, ACLs): a list of `tag:u8 len:u32 bytes`.
-pub(super) fn skip_extensions(reader: &mut Reader<'_>) -> Result<()> {
-    let count = reader.u8()? as usize;
-    if count > MAX_EXTENSIONS {
-        return Err(Error::Stream(format!("{count} extensions of one entry")));
-    }
-    for _ in 0..count {
-        reader.u8()?;
-        let len = reader.u32()? as usize;
-        reader.bytes(len)?;
-    }
-    Ok(())
 }
 
 /// The boolean options in the order of their bits on the wire.

@@ -41,6 +41,8 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (19, &mut options.append_verify),
         (32, &mut options.usermap),
         (33, &mut options.groupmap),
+        (34, &mut options.atimes),
+        (35, &mut options.open_noatime),
         (64, &mut options.delete_excluded),
         (65, &mut options.ignore_errors),
         (66, &mut options.force),

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod buffers;
 pub mod chunk;
 pub mod codec;
+mod extensions;
 mod fields;
 pub mod frame;
 pub mod hello;

@@ -46,11 +46,14 @@ prop_compose! {
     fn entry()(
         name in name(), kind in kind(), mode in 0u32..0o10000, secs in any::<i64>(), nanos in 0u32..1_000_000_000,
         uid in any::<u32>(), gid in any::<u32>(), link_group in any::<Option<u32>>(), digest in any::<Option<[u8; 16]>>(),
+        atime in any::<Option<(i64, u16)>>(),
     ) -> Entry {
         let mtime = Timestamp { secs, nanos };
         let contents_listed = kind == Kind::Dir && nanos % 2 == 0;
         let implied = kind == Kind::Dir && !contents_listed && secs % 2 == 0;
-        let (paths, seldom) = (Paths::new(Path::new("/r"), &name), Seldom { link_group, digest }.boxed());
+        let atime = atime.map(|(secs, nanos)| Timestamp { secs, nanos: nanos.into() });
+        let seldom = Seldom { link_group, digest, atime, ..Seldom::default() }.boxed();
+        let paths = Paths::new(Path::new("/r"), &name);
         Entry { paths, kind, mode, mtime, uid, gid, contents_listed, implied, seldom }
     }
 }

@@ -107,7 +107,7 @@ impl Found {
         if let Some(opened) = self.opened.take_if(|(tree, _)| tree.path() == root) {
             return Ok(self.opened.insert(opened).clone());
         }
-        let tree = Tree::open_source(root, options.follow())?;
+        let tree = Tree::open_source(root, options.follow())?.noting(options.notes());
         let tree = Arc::new(if options.relative { tree.with_doors() } else { tree });
         // Of another root the names may be the same, and the directories others.
         self.named.clear();

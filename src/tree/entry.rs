@@ -144,17 +144,19 @@ pub struct Entry {
     pub contents_listed: bool,
     /// Of a directory: it only leads to what is copied, and stays as the destination has it (`--no-implied-dirs`).
     pub implied: bool,
-    /// What only some options ask for: see [`Entry::link_group`] and [`Entry::digest`].
+    /// What only some options ask for.
     pub seldom: Option<Box<Seldom>>,
 }
 
-/// What an entry has with `-H` or `--checksum` only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What an entry has with some options only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seldom {
     /// See [`Entry::link_group`].
     pub link_group: Option<u32>,
     /// See [`Entry::digest`].
     pub digest: Option<Digest>,
+    /// See [`Entry::atime`].
+    pub atime: Option<Timestamp>,
 }
 
 impl Seldom {
@@ -193,6 +195,11 @@ impl Entry {
     /// Notes the digest of the contents.
     pub fn set_digest(&mut self, digest: Digest) {
         self.seldom.get_or_insert_default().digest = Some(digest);
+    }
+
+    /// Access time; only with `--atimes`, and not of a directory.
+    pub fn atime(&self) -> Option<Timestamp> {
+        self.seldom.as_ref()?.atime
     }
 
     /// Whether this is a directory.

@@ -31,6 +31,8 @@ pub struct Keep {
     pub perms: bool,
     /// Modification time.
     pub times: bool,
+    /// Access time.
+    pub atimes: bool,
     /// Owner.
     pub owner: bool,
     /// Group.
@@ -134,6 +136,7 @@ struct Change {
     /// The mode that it has and keeps, where a change of owner takes bits of it away.
     again: Option<u32>,
     mtime: Option<Timestamp>,
+    atime: Option<Timestamp>,
 }
 
 impl Change {
@@ -156,11 +159,21 @@ impl Change {
             mode: (mode && !matches!(entry.kind, Kind::Symlink { .. })).then_some(entry.mode).or(executability),
             again: present.filter(|now| (owner || group) && now.mode & (SETUID | SETGID) != 0).map(|now| now.mode),
             mtime: mtime.then_some(entry.mtime),
+            atime: entry.atime().filter(|atime| keep.atimes && present.is_none_or(|now| now.atime() != Some(*atime))),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.owner.is_none() && self.group.is_none() && self.mode.is_none() && self.mtime.is_none()
+        self.owner.is_none() && self.group.is_none() && self.mode.is_none() && self.timestamps().is_none()
+    }
+
+    fn timestamps(&self) -> Option<Timestamps> {
+        let of = |time: Option<Timestamp>| match time {
+            Some(time) => Timespec { tv_sec: time.secs, tv_nsec: time.nanos.into() },
+            None => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        };
+        let times = Timestamps { last_access: of(self.atime), last_modification: of(self.mtime) };
+        (self.atime.is_some() || self.mtime.is_some()).then_some(times)
     }
 
     fn make(&self, target: &impl Target) -> io::Result<()> {
@@ -172,7 +185,7 @@ impl Change {
         });
         let mode = mode.or(self.again.filter(|_| owned.is_ok()));
         let moded = mode.map_or(Ok(()), |mode| target.set_mode(mode));
-        let timed = self.mtime.map_or(Ok(()), |mtime| target.set_times(&timestamps(mtime)));
+        let timed = self.timestamps().map_or(Ok(()), |times| target.set_times(&times));
         owned.and(moded).and(timed)
     }
 
@@ -265,13 +278,6 @@ pub(super) fn set_mode_at(parent: BorrowedFd<'_>, name: impl Arg + Copy, mode: u
 #[cfg(not(target_os = "linux"))]
 pub(super) fn set_mode_at(parent: BorrowedFd<'_>, name: impl Arg + Copy, mode: u32) -> io::Result<()> {
     Ok(rustix::fs::chmodat(parent, name, bits(mode), AtFlags::SYMLINK_NOFOLLOW)?)
-}
-
-fn timestamps(mtime: Timestamp) -> Timestamps {
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() },
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod entry;
 pub mod follow;
 pub mod metadata;
 pub mod mode;
+pub mod notes;
 pub mod owners;
 pub mod paths;
 pub mod place;

@@ -371,9 +371,9 @@ impl Walk<'_> {
         path: &Path,
         stat: &Stat,
         parent: BorrowedFd<'_>,
-        name: impl rustix::path::Arg,
+        name: impl rustix::path::Arg + Copy,
     ) -> io::Result<Entry> {
-        let mut entry = stat::entry(Paths::new(self.tree.path(), path), stat, parent, name)?;
+        let mut entry = self.tree.entry(Paths::new(self.tree.path(), path), stat, parent, name)?;
         if self.options.hard_links && !entry.is_dir() && stat::links(stat) > 1 {
             entry.set_link_group(self.groups.number(stat));
         }

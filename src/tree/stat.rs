@@ -106,6 +106,12 @@ pub(super) fn mtime(stat: &Stat) -> Timestamp {
     Timestamp { secs: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as u32 }
 }
 
+/// Access time.
+#[allow(clippy::unnecessary_cast)]
+pub(super) fn atime(stat: &Stat) -> Timestamp {
+    Timestamp { secs: stat.st_atime as i64, nanos: stat.st_atime_nsec as u32 }
+}
+
 #[allow(clippy::unnecessary_cast)]
 fn rdev(stat: &Stat) -> u64 {
     stat.st_rdev as u64

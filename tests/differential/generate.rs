@@ -2,13 +2,14 @@
 //!
 //! It is long for what it leaves out: each exception to the draw of options stands beside its reason.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use fastrand::Rng;
 
-use crate::harness::tree::{Node, Spec};
+use crate::harness::tree::{Node, Spec, acl};
 use crate::harness::{Tree, is_root, noise};
 
 /// What one case consists of. The source is at `source`, each tool's destination at `TOOL/destination`.
@@ -58,6 +59,11 @@ const LINES: [&str; 12] = [
 ];
 
 impl Case {
+    /// Whether access times are kept.
+    pub fn keeps_atimes(&self) -> bool {
+        self.options.iter().any(|option| option == "-U")
+    }
+
     /// The case with this number; `wanted` are options that it is to have besides those that it draws, apart by semicolons.
     pub fn generate(seed: u64, wanted: &str) -> Case {
         let rng = &mut Rng::with_seed(seed);
@@ -70,8 +76,12 @@ impl Case {
             coarse: has("-u"),
             keeps_dirs: has("--ignore-existing"),
             ruled,
+            accessed: has("-U"),
+            described: has("-X"),
+            listed: has("-A"),
             mapped: options.iter().any(|option| is_map(option)),
-            unlinked: has("--inplace") || has("--append") || (has("-H") && filtered),
+            longest: if has("-b") { 250 } else { 255 },
+            unlinked: has("--inplace") || has("--append") || has("-U") || (has("-H") && filtered),
             follows: FOLLOWING.iter().any(|option| has(option)),
             enters: has("-K"),
             alone: has("-m") || has("-F") || has("-FF"),
@@ -193,6 +203,9 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     for limit in ["--max-delete=0", "--max-delete=1", "--max-delete=3", "--max-delete=-1"] {
         sometimes(24, limit);
     }
+    sometimes(12, "-U");
+    sometimes(7, "-X");
+    sometimes(7, "-A");
     sometimes(6, "--no-whole-file");
     // On one machine that makes a link of a copy.
     sometimes(20, "--bwlimit=1g");
@@ -268,9 +281,25 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
         ];
         options.extend(rng.choice(maps));
     }
+    // Whom a map makes one in a list stands there twice for rsync.
+    let listed = options.contains(&"-A");
+    options.retain(|option| !listed || !is_map(option));
+    // With a window and -c rsync may give a time anew that it has taken for equal, to what has a list.
+    options.retain(|option| !listed || !(option.starts_with("-@") || option.starts_with("--modify-window")));
     // sy keeps what it has kept beside its place, rsync deletes that with --delete-excluded.
     let beside = options.contains(&"-b");
     options.retain(|option| *option != "--delete-excluded" || !beside);
+    // What is read as a merge file, for -c or as a basis that stays, has another access time afterwards: for rsync in the
+    // destination as well.
+    let read = |option: &&str| {
+        let kept = matches!(*option, "-c" | "-C" | "-b" | "--backup-dir=../backup");
+        kept || MERGES.contains(option) || COMPARED.as_flattened().contains(option)
+    };
+    let is_read = options.iter().any(read);
+    options.retain(|option| *option != "-U" || !is_read);
+    // Of what has larger attributes rsync's receiver gives the mode as well, whether or not that is kept.
+    let keeps_modes = !options.contains(&"--no-p") && (options[0] == "-a" || options[0].contains('p'));
+    options.retain(|option| *option != "-X" || keeps_modes);
     // With -H it depends on which name of a file is looked at first what these spare, and where --existing meets another
     // type rsync removes that and makes nothing.
     let spares = options
@@ -312,6 +341,11 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     options.retain(|option| *option != "-E" || !compared);
     // Which of the names of a file are one elsewhere too depends on which are looked at first, and links lead to some.
     options.retain(|option| *option != "-H" || !(compared && (follows || named)));
+    // Links and special files that it makes anew for that rsync leaves without their larger attributes.
+    options.retain(|option| *option != "-X" || !compared);
+    // Of a link that is followed rsync looks at its own attributes, and what is read through links is read more than once.
+    let through = follows || options.contains(&"-K");
+    options.retain(|option| !matches!(*option, "-U" | "-X" | "-A") || !through);
     // What is kept of the names of one file depends on which of them is made first. And rsync 3.5.0 fails to look at what it
     // has copied to such a directory.
     options.retain(|option| !matches!(*option, "-H" | "--inplace" | "--append") || !kept);
@@ -333,13 +367,21 @@ struct Maker<'a> {
     /// No directory becomes something else: with `--ignore-existing` rsync leaves that and yet works below it, or rather
     /// beyond it where it is a link. sy lets all of it be.
     keeps_dirs: bool,
-    /// There are merge files.
-    ruled: bool,
+    /// Times of access are set.
+    accessed: bool,
+    /// There are extended attributes.
+    described: bool,
+    /// There are access control lists.
+    listed: bool,
     /// Things are given to others. What has setuid or setgid rsync looks at again when it has given it away, and then tells
     /// what differs still.
     mapped: bool,
+    /// Bytes of the longest names: there is room for a suffix where rsync gives up for want of it.
+    longest: usize,
+    /// There are merge files.
+    ruled: bool,
     /// The destination has no hard links: with `--inplace` a write into one name changes another, and what is made of that
-    /// depends on when the other is looked at. And with -H it depends on the choice of the first name whether one that is
+    /// depends on when the other is looked at; to read one name for a delta moves the access time of the others. And with -H it depends on the choice of the first name whether one that is
     /// left out is changed with those that are not.
     unlinked: bool,
     /// Links of the source are followed.
@@ -462,7 +504,7 @@ impl Maker<'_> {
         ];
         match self.rng.u8(..10) {
             0 => OsString::from_vec(self.rng.choice(odd).expect("a few").to_vec()),
-            1 if number.is_multiple_of(5) => "n".repeat(255).into(),
+            1 if number.is_multiple_of(5) => "n".repeat(self.longest).into(),
             2 | 3 => format!("{}{number}", self.rng.choice(plain).expect("a few")).into(),
             _ => self.rng.choice(plain).expect("a few").into(),
         }
@@ -514,8 +556,14 @@ impl Maker<'_> {
 
     fn attributes(&mut self, tree: &mut Tree, path: &Path) {
         let mtime = self.mtime();
+        // rsync keeps them in seconds, and sy takes for the same what is cut to them.
+        let atime = self.accessed.then(|| (1_500_000_000 + 10 * self.rng.i64(0..3), 0));
+        let mut xattrs = self.xattrs(tree.entries.get(path).map(|spec| &spec.node));
+        xattrs.extend(self.acls(tree.entries.get(path).map(|spec| &spec.node)));
         let Some(spec) = tree.entries.get_mut(path) else { return };
+        spec.xattrs = xattrs;
         spec.mtime = mtime;
+        spec.atime = atime;
         spec.mode = match (&spec.node, self.rng.u8(..12)) {
             (Node::Symlink(_) | Node::HardLink(_), _) | (_, 0..=6) => None,
             (Node::Dir, 7) => Some(0o1777),
@@ -540,6 +588,54 @@ impl Maker<'_> {
         if is_root() && !matches!(spec.node, Node::HardLink(_)) && self.rng.u8(..4) == 0 {
             spec.owner = Some((*self.rng.choice(&[0, 1, 1000, 65_534]).expect("a few"), self.rng.u32(..3)));
         }
+    }
+
+    /// Attributes such as an entry of its kind can have.
+    fn xattrs(&mut self, node: Option<&Node>) -> BTreeMap<String, Vec<u8>> {
+        let mut xattrs = BTreeMap::new();
+        let namespaces: &[&str] = match node {
+            Some(Node::File(_) | Node::Dir) if is_root() => &["user", "trusted", "security"],
+            Some(Node::File(_) | Node::Dir) => &["user"],
+            Some(Node::Symlink(_) | Node::Fifo | Node::CharDevice(..)) if is_root() => &["trusted"],
+            _ => &[],
+        };
+        let count = if !self.described || namespaces.is_empty() || self.one_in(2) { 0 } else { self.rng.usize(1..4) };
+        for _ in 0..count {
+            let namespace = self.rng.choice(namespaces).expect("a few");
+            let name = format!("{namespace}.{}", self.rng.choice(["a", "b", "rsync.%x", "long name"]).expect("a few"));
+            // On both sides of what is sent with the list.
+            let len = *self.rng.choice(&[0, 1, 31, 32, 33, 64, 65, 700]).expect("a few");
+            xattrs.insert(name, noise(self.rng.u64(..3), len));
+        }
+        xattrs
+    }
+
+    /// Access control lists such as an entry of its kind can have.
+    fn acls(&mut self, node: Option<&Node>) -> BTreeMap<String, Vec<u8>> {
+        let mut acls = BTreeMap::new();
+        let names: &[&str] = match node {
+            Some(Node::Dir) => &["access", "default"],
+            Some(Node::File(_) | Node::Fifo) => &["access"],
+            _ => &[],
+        };
+        for name in names {
+            if self.listed && self.one_in(2) {
+                acls.insert(format!("system.posix_acl_{name}"), self.acl());
+            }
+        }
+        acls
+    }
+
+    fn acl(&mut self) -> Vec<u8> {
+        let (users, groups) = (self.some_of(&[1, 2, 1000]), self.some_of(&[1, 3]));
+        let mask = (!users.is_empty() || !groups.is_empty() || self.one_in(2)).then(|| self.rng.u8(..8));
+        acl([7, self.rng.u8(..8), self.rng.u8(..8)], &users, &groups, mask)
+    }
+
+    /// Some users or groups, and what each may do.
+    fn some_of(&mut self, ids: &[u32]) -> Vec<(u32, u8)> {
+        let ids: Vec<u32> = ids.iter().copied().filter(|_| self.one_in(2)).collect();
+        ids.into_iter().map(|id| (id, self.rng.u8(..8))).collect()
     }
 
     fn mtime(&mut self) -> (i64, u32) {
@@ -668,6 +764,11 @@ impl Maker<'_> {
                 spec.mtime = self.mtime();
             }
             2 => spec.mtime = self.mtime(),
+            7 if self.described || self.listed => {
+                spec.xattrs = self.xattrs(Some(&spec.node));
+                spec.xattrs.extend(self.acls(Some(&spec.node)));
+            }
+            6 if self.accessed => spec.atime = Some((1_500_000_000 + 10 * self.rng.i64(0..3), 0)),
             3 => spec.mode = Some(0o700 | self.rng.u32(..0o100)),
             4 | 5 if self.keeps_dirs && spec.node == Node::Dir => {}
             4 => spec = Spec::new(self.planted(path)),
@@ -675,6 +776,7 @@ impl Maker<'_> {
             _ => {}
         }
         if matches!(spec.node, Node::Symlink(_) | Node::HardLink(_)) {
+            spec.xattrs.retain(|name, _| name.starts_with("trusted.") && !matches!(spec.node, Node::HardLink(_)));
             spec.mode = None;
         }
         Some(spec)

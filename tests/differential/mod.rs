@@ -9,11 +9,12 @@
 mod generate;
 mod normalize;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
 use crate::harness::process::{Finished, Program};
-use crate::harness::snapshot::Contents;
+use crate::harness::snapshot::{Contents, atimes};
 use crate::harness::{STAND_IN, SY, Sandbox, Snapshot, Way, rsync};
 use generate::{Case, LIST};
 
@@ -87,7 +88,9 @@ fn disagreement(way: Way, seed: u64) -> Option<String> {
     }
     let source = Snapshot::of(&sandbox.source());
     let begun = SystemTime::now();
+    case.source.set_atimes(&sandbox.source());
     let theirs = run_rsync(&case, &sandbox);
+    case.source.set_atimes(&sandbox.source());
     let linked = case.options.iter().any(|option| option == "-H");
     // With a limit it depends on what was deleted before whether a directory can make way.
     if theirs.stderr.contains("Too many levels of symbolic links") {
@@ -137,7 +140,10 @@ fn disagreement(way: Way, seed: u64) -> Option<String> {
     if case.is_limited() {
         lines.extend(normalize::deletions_differ(&ours, &theirs));
     } else {
-        let after = |tool: &str| normalize::tree(Snapshot::of(&sandbox.path(tool)), begun, &case);
+        let after = |tool: &str| {
+            let atimes = if case.keeps_atimes() { atimes(&sandbox.path(tool)) } else { BTreeMap::new() };
+            normalize::tree(Snapshot::of(&sandbox.path(tool)).with_atimes(&atimes), begun, &case)
+        };
         lines.extend(after("sy").differences(&after("rsync")));
         lines.extend(normalize::differences(&ours, &theirs, &case));
     }

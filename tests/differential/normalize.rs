@@ -30,6 +30,9 @@ pub fn tree(mut tree: Snapshot, begun: SystemTime, case: &Case) -> Snapshot {
         if case.enters() && (path.starts_with("outside/sub") || matches!(item.contents, Contents::Symlink(_))) {
             (item.mtime, item.owner) = ((i64::MAX, 0), (0, 0));
         }
+        if item.atime.is_some_and(|secs| secs.max(0) as u64 >= begun.as_secs()) {
+            item.atime = Some(i64::MAX);
+        }
         // What is not kept, linked names have from whichever of them was there before.
         if item.first_name.is_some() && !keeps_times {
             item.mtime = (i64::MAX, 0);

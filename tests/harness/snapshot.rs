@@ -26,6 +26,8 @@ pub struct Item {
     pub mode: u32,
     pub mtime: (i64, i64),
     pub owner: (u32, u32),
+    /// Access time in seconds, as rsync keeps it, where it was asked for.
+    pub atime: Option<i64>,
     /// The first name of the same file, if it has several names in the tree.
     pub first_name: Option<PathBuf>,
 }
@@ -60,6 +62,14 @@ impl Snapshot {
         Snapshot { items }
     }
 
+    /// With the access times that were noted before the snapshot was taken, since that reads files.
+    pub fn with_atimes(mut self, atimes: &BTreeMap<PathBuf, i64>) -> Snapshot {
+        for (path, item) in &mut self.items {
+            item.atime = atimes.get(path).copied();
+        }
+        self
+    }
+
     pub fn names(&self) -> Vec<String> {
         self.items.keys().map(|path| path.as_os_str().as_bytes().escape_ascii().to_string()).collect()
     }
@@ -87,6 +97,16 @@ impl Snapshot {
         let lines = self.differences(expected);
         assert!(lines.is_empty(), "{} differences:\n{}", lines.len(), lines[..lines.len().min(30)].join("\n"));
     }
+}
+
+/// The access times below a root, in seconds, of all that is not accessed by looking at it: directories and links are.
+pub fn atimes(root: &Path) -> BTreeMap<PathBuf, i64> {
+    let found = paths(root).into_iter().map(|path| (root.join(&path).symlink_metadata(), path));
+    found
+        .filter_map(|(found, path)| {
+            Some((path, found.ok().filter(|found| !found.is_dir() && !found.is_symlink())?.atime()))
+        })
+        .collect()
 }
 
 /// The paths below a root, without a look at contents.
@@ -131,6 +151,7 @@ impl Item {
             mode: found.mode() & 0o7777,
             mtime: (found.mtime(), found.mtime_nsec()),
             owner: (found.uid(), found.gid()),
+            atime: None,
             first_name: None,
         }
     }
@@ -148,6 +169,7 @@ impl Item {
         };
         let linked = self.first_name.as_ref().map(|first| format!(" = {first:?}")).unwrap_or_default();
         let ((secs, nanos), (uid, gid)) = (self.mtime, self.owner);
-        format!("{contents} {:o} {uid}:{gid} {secs}.{nanos:09}{linked}", self.mode)
+        let atime = self.atime.map(|secs| format!(" read {secs}")).unwrap_or_default();
+        format!("{contents} {:o} {uid}:{gid} {secs}.{nanos:09}{atime}{linked}", self.mode)
     }
 }

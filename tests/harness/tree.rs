@@ -34,6 +34,8 @@ pub struct Spec {
     pub node: Node,
     pub mode: Option<u32>,
     pub mtime: (i64, u32),
+    /// None: what making it makes of it.
+    pub atime: Option<(i64, u32)>,
     pub owner: Option<(u32, u32)>,
 }
 
@@ -93,6 +95,12 @@ impl Tree {
         self
     }
 
+    /// The access time of the entry that was put last.
+    pub fn atime(mut self, secs: i64, nanos: u32) -> Tree {
+        self.spec().atime = Some((secs, nanos));
+        self
+    }
+
     /// Owner and group of the entry that was put last; only root can give them.
     pub fn owner(mut self, uid: u32, gid: u32) -> Tree {
         self.spec().owner = Some((uid, gid));
@@ -128,6 +136,13 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// Gives what is at `root` the access times of the tree once more: to look at it has moved them.
+    pub fn set_atimes(&self, root: &Path) {
+        self.entries.iter().for_each(|(path, spec)| spec.set_atime(&root.join(path)));
+    }
+}
+
 fn make(path: &Path, node: &Node) -> std::io::Result<()> {
     match node {
         Node::File(bytes) => fs::write(path, bytes),
@@ -149,7 +164,7 @@ fn make(path: &Path, node: &Node) -> std::io::Result<()> {
 
 impl Spec {
     pub fn new(node: Node) -> Spec {
-        Spec { node, mode: None, mtime: DEFAULT_TIME, owner: None }
+        Spec { node, mode: None, mtime: DEFAULT_TIME, atime: None, owner: None }
     }
 
     fn set_attributes(&self, path: &Path) {
@@ -162,6 +177,16 @@ impl Spec {
             fs::set_permissions(path, mode).expect("the mode of a file of ours");
         }
         set_mtime(path, self.mtime);
+        self.set_atime(path);
+    }
+
+    fn set_atime(&self, path: &Path) {
+        let Some((secs, nanos)) = self.atime else { return };
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: secs, tv_nsec: nanos.into() },
+            last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        };
+        utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).expect("the time of a file of ours");
     }
 }
 

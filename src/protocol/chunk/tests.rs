@@ -23,9 +23,11 @@ prop_compose! {
     fn attributes()(
         kind in kind(), mode in 0u32..0o10000, secs in any::<i64>(), nanos in prop_oneof![Just(0), 0u32..1_000_000_000],
         uid in 0u32..3, gid in any::<u32>(), link_group in any::<Option<u32>>(), digest in any::<Option<[u8; 16]>>(),
+        atime in any::<Option<(i64, u16)>>(),
     ) -> Entry {
         let mtime = Timestamp { secs, nanos };
-        let seldom = Seldom { link_group, digest }.boxed();
+        let atime = atime.map(|(secs, nanos)| Timestamp { secs, nanos: nanos.into() });
+        let seldom = Seldom { link_group, digest, atime }.boxed();
         Entry { kind, mode, mtime, uid, gid, seldom, ..Entry::sample("x", Kind::Dir) }
     }
 }

@@ -68,7 +68,7 @@ impl Tree {
         let look = |(name, file_type)| {
             let stat = (file_type != Some(FileType::Dir)).then(|| stat::of_name(handle.as_fd(), name))?.ok()?;
             let alone = !stat::is_dir(&stat) && stat::links(&stat) == 1;
-            alone.then(|| stat::entry(paths.clone(), &stat, handle.as_fd(), name))?.ok()
+            alone.then(|| self.entry(paths.clone(), &stat, handle.as_fd(), name))?.ok()
         };
         let looks = names.iter().filter(|(_, file_type)| *file_type != Some(FileType::Dir)).count();
         let entries = names.iter().map(look).collect();

@@ -24,13 +24,14 @@ mod tests;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, mkdirat, openat, renameat, symlinkat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, linkat, mkdirat, openat, renameat, symlinkat, unlinkat};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 pub(in crate::tree) use beneath::{open_followed, open_for_listing, search_flags};
 pub(in crate::tree) use chain::Chain;
@@ -39,6 +40,7 @@ pub use look::Looked;
 
 use super::entry::{Entry, Kind};
 use super::follow::Follow;
+use super::notes::Notes;
 use super::paths::Paths;
 use super::stat::{self, bits};
 use beneath::Strategy;
@@ -55,6 +57,7 @@ pub struct Tree {
     follow: Follow,
     /// The links that are passed through in it, of a destination that may have such.
     doors: Option<Arc<Doors>>,
+    notes: Notes,
     /// Raised whenever a path may have come to mean another directory; shared by all clones.
     generation: Arc<AtomicU64>,
     handles: Mutex<Handles>,
@@ -96,9 +99,15 @@ impl Tree {
             strategy,
             follow,
             doors: None,
+            notes: Notes::default(),
             generation: Arc::default(),
             handles: Mutex::default(),
         })
+    }
+
+    /// The tree with notes of its entries to be made from here on.
+    pub fn noting(self, notes: Notes) -> Tree {
+        Tree { notes, ..self }
     }
 
     /// The same tree for another thread: one handle on the root, a cache of directories of its own.
@@ -112,6 +121,7 @@ impl Tree {
             strategy: self.strategy,
             follow: self.follow,
             doors: self.doors.clone(),
+            notes: self.notes,
             generation: Arc::clone(&self.generation),
             handles: Mutex::default(),
         })
@@ -135,7 +145,7 @@ impl Tree {
     pub fn lstat(&self, relative: &Path) -> io::Result<Option<Entry>> {
         let found = self.at(relative).and_then(|(parent, name)| {
             let stat = self.follow.stat(parent.as_fd(), name, relative)?;
-            stat::entry(Paths::new(&self.path, relative), &stat, parent.as_fd(), name)
+            self.entry(Paths::new(&self.path, relative), &stat, parent.as_fd(), name)
         });
         match found {
             Err(error) if is_missing(&error) => Ok(None),
@@ -143,12 +153,32 @@ impl Tree {
         }
     }
 
+    /// The entry that `stat` tells of, with what is noted of it.
+    pub(in crate::tree) fn entry(
+        &self,
+        paths: Paths,
+        stat: &Stat,
+        parent: BorrowedFd<'_>,
+        name: impl Arg + Copy,
+    ) -> io::Result<Entry> {
+        let mut entry = stat::entry(paths, stat, parent, name)?;
+        self.notes.add(&mut entry, stat)?;
+        Ok(entry)
+    }
+
     /// Opens the regular file `relative` for reading. Never waits, whatever has taken the file's place.
     ///
     /// # Errors
     /// `InvalidData` where something else than a regular file is there (now).
     pub fn open_file(&self, relative: &Path) -> io::Result<File> {
-        self.open_regular(relative, OFlags::RDONLY)
+        let unnoticed = self.notes.flags();
+        match self.open_regular(relative, OFlags::RDONLY | unnoticed) {
+            // That is for who owns a file, and for root.
+            Err(error) if !unnoticed.is_empty() && error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+                self.open_regular(relative, OFlags::RDONLY)
+            }
+            result => result,
+        }
     }
 
     /// Opens the regular file `relative` for reading and writing in place.

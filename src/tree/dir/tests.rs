@@ -19,7 +19,7 @@ fn trees(root: &Path) -> Vec<Tree> {
 }
 
 fn everything() -> Keep {
-    Keep { perms: true, times: true, owner: true, group: true, executability: false }
+    Keep { perms: true, times: true, owner: true, group: true, ..Keep::default() }
 }
 
 type Attempt = (&'static str, Box<dyn Fn(&Tree, &Path) -> io::Result<()>>);

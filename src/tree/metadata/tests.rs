@@ -5,7 +5,9 @@ use super::super::owners::is_root;
 use super::super::testing::{Place, alone, bound_by_modes, lstat, path, snapshot, write};
 use super::*;
 
-const EVERYTHING: Keep = Keep { perms: true, times: true, owner: true, group: true, executability: false };
+fn everything() -> Keep {
+    Keep { perms: true, times: true, owner: true, group: true, ..Keep::default() }
+}
 const MTIME: Timestamp = Timestamp { secs: 1_234_567_890, nanos: 987_654_321 };
 
 /// The entry at `relative` as it is to become; a root gives it to somebody else.
@@ -40,7 +42,7 @@ fn every_kind_gets_all_its_metadata_by_name() {
         [("file", 0o6751), ("dir", 0o3711), ("link", 0o777), ("fifo", 0o620), ("socket", 0o666), (".", 0o750)]
     {
         let entry = wanted(&tree, name, mode);
-        apply(&tree, path(name), &entry, &EVERYTHING, Some(&lstat(&tree, name))).unwrap();
+        apply(&tree, path(name), &entry, &everything(), Some(&lstat(&tree, name))).unwrap();
         assert_same(&lstat(&tree, name), &entry);
     }
 }
@@ -55,9 +57,9 @@ fn setuid_survives_a_change_of_owner_even_where_the_mode_was_equal() {
         fs::set_permissions(place.root().join(name), fs::Permissions::from_mode(0o6755)).unwrap();
         let (entry, present) = (wanted(&tree, name, 0o6755), lstat(&tree, name));
         if name == "file" {
-            apply(&tree, path(name), &entry, &EVERYTHING, Some(&present)).unwrap();
+            apply(&tree, path(name), &entry, &everything(), Some(&present)).unwrap();
         } else {
-            apply_to_file(&tree.open_file(path(name)).unwrap(), &entry, &EVERYTHING, Some(&present)).unwrap();
+            apply_to_file(&tree.open_file(path(name)).unwrap(), &entry, &everything(), Some(&present)).unwrap();
         }
         assert_same(&lstat(&tree, name), &entry);
     }
@@ -71,8 +73,8 @@ fn nothing_is_called_where_nothing_differs() {
     let present = lstat(&tree, "file");
     let before = fs::metadata(place.root().join("file")).unwrap();
     let file = tree.open_file(path("file")).unwrap();
-    apply(&tree, path("file"), &present, &EVERYTHING, Some(&present)).unwrap();
-    apply_to_file(&file, &present, &EVERYTHING, Some(&present)).unwrap();
+    apply(&tree, path("file"), &present, &everything(), Some(&present)).unwrap();
+    apply_to_file(&file, &present, &everything(), Some(&present)).unwrap();
     apply(&tree, path("file"), &wanted(&tree, "file", 0o777), &Keep::default(), None).unwrap();
     // Every one of these calls would have moved the time of change.
     let after = fs::metadata(place.root().join("file")).unwrap();
@@ -85,7 +87,7 @@ fn only_what_is_kept_is_changed() {
     let tree = place.tree();
     for number in 0..16_u32 {
         let bit = |bit: u32| number & bit != 0;
-        let keep = Keep { perms: bit(1), times: bit(2), owner: bit(4), group: bit(8), executability: false };
+        let keep = Keep { perms: bit(1), times: bit(2), owner: bit(4), group: bit(8), ..Keep::default() };
         let name = format!("file{number}");
         place.file(&name, "x");
         fs::set_permissions(place.root().join(&name), fs::Permissions::from_mode(0o600)).unwrap();
@@ -105,7 +107,7 @@ fn the_time_of_access_is_left_alone() {
     let tree = place.tree();
     place.file("file", "x");
     let before = fs::metadata(place.root().join("file")).unwrap();
-    apply(&tree, path("file"), &wanted(&tree, "file", 0o600), &EVERYTHING, None).unwrap();
+    apply(&tree, path("file"), &wanted(&tree, "file", 0o600), &everything(), None).unwrap();
     let after = fs::metadata(place.root().join("file")).unwrap();
     assert_eq!((after.atime(), after.atime_nsec()), (before.atime(), before.atime_nsec()));
 }
@@ -117,7 +119,7 @@ fn times_before_1970_keep_their_nanoseconds() {
     place.file("file", "x");
     let mut entry = lstat(&tree, "file");
     entry.mtime = Timestamp { secs: -5, nanos: 999_999_999 };
-    apply(&tree, path("file"), &entry, &EVERYTHING, None).unwrap();
+    apply(&tree, path("file"), &entry, &everything(), None).unwrap();
     assert_eq!(lstat(&tree, "file").mtime, entry.mtime);
 }
 
@@ -135,7 +137,7 @@ fn a_link_planted_in_an_entry_s_place_changes_nothing_outside() {
         fs::remove_file(&here).or_else(|_| fs::remove_dir(&here)).unwrap();
         symlink(place.outside().join(target), &here).unwrap();
         // Whether it fails is the system's business: a link's own mode can be changed on some.
-        let _ = apply(&tree, path(name), &entry, &EVERYTHING, None);
+        let _ = apply(&tree, path(name), &entry, &everything(), None);
         let _ = set_mode_at(tree.at(path(name)).unwrap().0.as_fd(), name, 0o777);
         assert_eq!(snapshot(&place.outside()), before);
     }
@@ -179,7 +181,7 @@ fn a_finished_file_has_its_mode_whether_it_is_kept_or_not() {
         finish_file(&tree.open_file(path("file")).unwrap(), &entry, keep, replaced).unwrap();
         lstat(&tree, "file")
     };
-    assert_same(&finished(&EVERYTHING, Some(&replaced)), &entry);
+    assert_same(&finished(&everything(), Some(&replaced)), &entry);
     assert_eq!(finished(&Keep::default(), Some(&replaced)).mode, 0o604);
     assert_eq!(finished(&Keep::default(), None).mode, 0o755 & !umask());
 }
@@ -195,7 +197,7 @@ fn who_may_not_give_a_file_away_gives_it_no_rights_of_its_owner_either() {
     let mut entry = wanted(&tree, "file", 0o6755);
     let own = entry.uid;
     entry.uid = own + 1;
-    let error = apply(&tree, path("file"), &entry, &EVERYTHING, None).unwrap_err();
+    let error = apply(&tree, path("file"), &entry, &everything(), None).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     let is = lstat(&tree, "file");
     assert_eq!((is.uid, is.mode, is.mtime), (own, 0o755, MTIME));
@@ -207,7 +209,7 @@ fn a_missing_entry_is_an_error() {
     let tree = place.tree();
     place.file("file", "x");
     let entry = wanted(&tree, "file", 0o600);
-    assert_eq!(apply(&tree, path("none"), &entry, &EVERYTHING, None).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(apply(&tree, path("none"), &entry, &everything(), None).unwrap_err().kind(), io::ErrorKind::NotFound);
 }
 
 #[test]
