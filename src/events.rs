@@ -4,10 +4,11 @@
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use crate::error::ExitCode;
 use crate::plan::Decision;
+use crate::tree::capability::Capability;
 use crate::tree::entry::Entry;
 
 /// Something that happened, told once, as it happens.
@@ -35,6 +36,13 @@ pub enum Event<'a> {
         text: &'a str,
         /// What the sync will exit with, unless something worse happens; `Ok` for a mere remark.
         code: ExitCode,
+    },
+    /// The destination's file system cannot keep something; told once for each thing, and no error.
+    Unkept {
+        /// What.
+        capability: Capability,
+        /// Where that was first noticed.
+        path: &'a Path,
     },
     /// A remark for those who asked to hear more.
     Detail {
@@ -105,12 +113,14 @@ pub struct Monitor {
     /// The running totals.
     pub progress: Progress,
     worst: Mutex<ExitCode>,
+    /// The capabilities that are missing, each a bit.
+    missing: AtomicU8,
 }
 
 impl Monitor {
     /// A monitor that tells `events`.
     pub fn new(events: Box<dyn Events>) -> Monitor {
-        Monitor { events, progress: Progress::default(), worst: Mutex::new(ExitCode::Ok) }
+        Monitor { events, progress: Progress::default(), worst: Mutex::new(ExitCode::Ok), missing: AtomicU8::new(0) }
     }
 
     /// Passes an event on.
@@ -131,6 +141,18 @@ impl Monitor {
     /// Reports that `action` on `path` failed, with [`ExitCode::Partial`].
     pub fn failed(&self, action: &str, path: &Path, error: &dyn std::fmt::Display) {
         self.warn(ExitCode::Partial, &format!("failed to {action} {}: {error}", path.display()));
+    }
+
+    /// Tells that a capability is missing, unless that has been told.
+    pub fn unkept(&self, capability: Capability, path: &Path) {
+        if self.missing.fetch_or(capability as u8, Relaxed) & capability as u8 == 0 {
+            self.events.event(&Event::Unkept { capability, path });
+        }
+    }
+
+    /// Whether a capability is known to be missing.
+    pub fn misses(&self, capability: Capability) -> bool {
+        self.missing.load(Relaxed) & capability as u8 != 0
     }
 
     /// A remark for `-v` (1) or `-vv` (2).

@@ -11,6 +11,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::events::Monitor;
 use crate::filter;
 use crate::options::Options;
+use crate::tree::acl::Acls;
 use crate::tree::entry::Entry;
 use crate::tree::owners::Owners;
 
@@ -124,6 +125,14 @@ impl Table {
         self.known.insert(id, local.unwrap_or(id));
     }
 
+    fn learn_own(&mut self, ids: Vec<u32>, name_of: impl Fn(u32) -> Vec<u8>) {
+        for id in ids {
+            if !self.rules.is_empty() && !self.known.contains_key(&id) {
+                self.learn(id, &name_of(id), Some(id));
+            }
+        }
+    }
+
     fn local(&self, id: u32) -> u32 {
         self.known.get(&id).copied().or_else(|| self.mapped(id, b"")).unwrap_or(id)
     }
@@ -184,18 +193,24 @@ impl IdMap {
     /// Makes the owners of a peer's entry those of this machine.
     pub fn translate(&self, entry: &mut Entry) {
         (entry.uid, entry.gid) = (self.local_uid(entry.uid), self.local_gid(entry.gid));
+        for acl in entry.acls_mut().into_iter().flat_map(Acls::each_mut) {
+            for item in &mut acl.items {
+                item.id = if item.group { self.local_gid(item.id) } else { self.local_uid(item.id) };
+            }
+            acl.settle();
+        }
     }
 
     /// The same for an entry of this machine, whose names nobody has to tell: only a map changes anything.
     pub fn translate_own(&mut self, entry: &mut Entry) {
-        if !self.users.rules.is_empty() && !self.users.known.contains_key(&entry.uid) {
-            let name = self.owners.user_name(entry.uid).unwrap_or_default();
-            self.users.learn(entry.uid, if self.numeric { b"" } else { &name }, Some(entry.uid));
+        let (mut uids, mut gids) = (vec![entry.uid], vec![entry.gid]);
+        for item in entry.acls().into_iter().flat_map(Acls::each).flat_map(|acl| &acl.items) {
+            if item.group { &mut gids } else { &mut uids }.push(item.id);
         }
-        if !self.groups.rules.is_empty() && !self.groups.known.contains_key(&entry.gid) {
-            let name = self.owners.group_name(entry.gid).unwrap_or_default();
-            self.groups.learn(entry.gid, if self.numeric { b"" } else { &name }, Some(entry.gid));
-        }
+        let (owners, numeric) = (&self.owners, self.numeric);
+        let named = |name: Option<Vec<u8>>| name.filter(|_| !numeric).unwrap_or_default();
+        self.users.learn_own(uids, |uid| named(owners.user_name(uid)));
+        self.groups.learn_own(gids, |gid| named(owners.group_name(gid)));
         self.translate(entry);
     }
 }

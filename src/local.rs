@@ -106,6 +106,11 @@ fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
         if decision.is_settled() {
             removal::remove(source.tree(index), entry, monitor);
         }
+        if decision.wants_values() && !decision.action.needs_data() {
+            let mut entry = entry.clone();
+            source::read_values(source.tree(index), &mut entry, monitor);
+            destination.give_values(&entry);
+        }
         if !decision.action.needs_data() || options.dry_run {
             monitor.progress.entry_done();
             monitor.progress.bytes_done(entry.kind.size());
@@ -279,8 +284,19 @@ impl Job<'_, '_> {
                 return Err(Failure::Write(error));
             }
         };
-        let lacking = self.destination.complete(draft, tree, place, entry, len).map_err(Failure::Write)?;
+        let entry = self.with_values(index, entry);
+        let lacking = self.destination.complete(draft, tree, place, &entry, len).map_err(Failure::Write)?;
         Ok((len, lacking))
+    }
+
+    /// An entry with its large attributes, if it has any.
+    fn with_values<'e>(&self, index: usize, entry: &'e Entry) -> Cow<'e, Entry> {
+        if !(0..entry.xattrs().len()).any(|place| entry.large(place)) {
+            return Cow::Borrowed(entry);
+        }
+        let mut entry = entry.clone();
+        source::read_values(self.source.tree(index), &mut entry, self.monitor);
+        Cow::Owned(entry)
     }
 
     /// A file that is written in place begins empty, for the kernel's ways of copying; it must not be the source itself.

@@ -10,6 +10,7 @@ use crate::tree::entry::{Entry, Kind, Timestamp};
 use crate::tree::follow::{Follow, leads_out};
 use crate::tree::mode::{self, Step};
 use crate::tree::notes::Notes;
+use crate::tree::xattrs::Scope;
 
 /// The options of one sync, with rsync's meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,12 @@ pub struct Options {
     pub executability: bool,
     /// `-U`: keep access times.
     pub atimes: bool,
+    /// `-X`: keep extended attributes.
+    pub xattrs: bool,
+    /// `-A`: keep access control lists.
+    pub acls: bool,
+    /// `-XX`: those too in which rsync keeps what it cannot keep otherwise.
+    pub all_xattrs: bool,
     /// `--open-noatime`: leave access times as they are where files are read.
     pub open_noatime: bool,
     /// `--chmod`: what is made of the source's modes.
@@ -214,9 +221,17 @@ impl Options {
         Follow { all: self.copy_links, dirs: self.copy_dirlinks, leading_out: self.copy_unsafe_links }
     }
 
-    /// What is noted of the entries of a tree, besides what every sync needs.
-    pub fn notes(&self) -> Notes {
-        Notes { atimes: self.atimes, unnoticed: self.open_noatime }
+    /// What is noted of the entries of a source, besides what every sync needs. Large values are digested under `seed`. Of
+    /// attributes all are sent that can be read: which are kept is the destination's to know.
+    pub fn notes_of_source(&self, seed: u64) -> Notes {
+        let xattrs = self.xattrs.then_some(Scope { privileged: true, rsyncs: self.all_xattrs, seed });
+        Notes { atimes: self.atimes, unnoticed: self.open_noatime, xattrs, acls: self.acls }
+    }
+
+    /// The same of a destination, whose files are read to be compared, which is not to be seen in what is kept of them.
+    pub fn notes_of_destination(&self, seed: u64, is_root: bool) -> Notes {
+        let xattrs = self.xattrs.then_some(Scope { privileged: is_root, rsyncs: true, seed });
+        Notes { unnoticed: self.open_noatime || self.atimes, xattrs, ..self.notes_of_source(seed) }
     }
 
     /// Whether entries of this kind keep their access times.

@@ -9,6 +9,7 @@ use bitflags::bitflags;
 use crate::options::Options;
 use crate::tree::entry::{Entry, Kind};
 use crate::tree::metadata::can_be_executed;
+use crate::tree::xattrs::{self, Scope};
 
 /// What is done about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,12 @@ bitflags! {
         const ELSEWHERE = 256;
         /// Access time.
         const ATIME = 512;
+        /// Extended attributes.
+        const XATTRS = 1024;
+        /// Values of large extended attributes are wanted. Never shown.
+        const VALUES = 2048;
+        /// Access control lists.
+        const ACLS = 4096;
     }
 }
 
@@ -84,7 +91,12 @@ impl Decision {
 
     /// What is told of it: what only the other end needs is left out.
     pub fn told(self) -> Decision {
-        Decision { changes: self.changes - Changes::SETTLED, ..self }
+        Decision { changes: self.changes - Changes::SETTLED - Changes::VALUES, ..self }
+    }
+
+    /// Whether values of large extended attributes are wanted.
+    pub fn wants_values(self) -> bool {
+        self.changes.contains(Changes::VALUES)
     }
 
     /// Whether the destination has the entry without any contents being sent.
@@ -115,6 +127,10 @@ pub struct Powers {
     pub owner: bool,
     /// The entry's group can be set.
     pub group: bool,
+    /// Extended attributes can be set, those of this scope.
+    pub xattrs: Option<Scope>,
+    /// Access control lists can be set.
+    pub acls: bool,
 }
 
 /// A file whose source or basis is smaller is sent whole: its signature would cost more than it saves.
@@ -234,7 +250,24 @@ pub fn attribute_changes(source: &Entry, existing: &Entry, options: &Options, po
     changes.set(Changes::ATIME, atimes.is_some_and(|(ours, theirs)| !options.is_same_time(&ours, &theirs)));
     changes.set(Changes::OWNER, options.owner && powers.owner && source.uid != existing.uid);
     changes.set(Changes::GROUP, options.group && powers.group && source.gid != existing.gid);
+    let agree = |scope| xattrs::agree(source.xattrs(), existing.xattrs(), scope);
+    changes.set(Changes::XATTRS, powers.xattrs.is_some_and(|scope| !agree(scope)));
+    changes.set(Changes::ACLS, powers.acls && !is_link && source.acls() != existing.acls());
     changes
+}
+
+/// The decision on `source`, asking for the values of large attributes if it takes any that the destination has not.
+pub fn with_values(decision: Decision, source: &Entry, existing: Option<&Entry>, powers: Powers) -> Decision {
+    let Some(scope) = powers.xattrs.filter(|_| !source.xattrs().is_empty()) else { return decision };
+    let lacks = match decision.action {
+        Action::Skip | Action::HardLink => false,
+        Action::Attributes => {
+            xattrs::lacks_value(source.xattrs(), existing.map_or(&[], |existing| existing.xattrs()), scope)
+        }
+        // It is made anew.
+        Action::Create | Action::Whole | Action::Delta => xattrs::lacks_value(source.xattrs(), &[], scope),
+    };
+    Decision { changes: if lacks { decision.changes | Changes::VALUES } else { decision.changes }, ..decision }
 }
 
 #[cfg(test)]
@@ -242,7 +275,7 @@ mod tests {
     use super::*;
     use crate::tree::entry::Timestamp;
 
-    const ROOT: Powers = Powers { owner: true, group: true };
+    const ROOT: Powers = Powers { owner: true, group: true, xattrs: None, acls: false };
 
     fn file(size: u64, secs: i64) -> Entry {
         let mtime = Timestamp { secs, nanos: 0 };
@@ -313,7 +346,7 @@ mod tests {
         let other = Entry { uid: 2, gid: 2, mode: 0o600, ..file(10, 5) };
         let changes = decide(&file(10, 5), Some(&other), &archive(), ROOT, || false).changes;
         assert_eq!(changes, Changes::PERMS | Changes::OWNER | Changes::GROUP);
-        let user = Powers { owner: false, group: false };
+        let user = Powers { owner: false, group: false, xattrs: None, acls: false };
         assert_eq!(decide(&file(10, 5), Some(&other), &archive(), user, || false).changes, Changes::PERMS);
         assert_eq!(decide(&file(10, 5), Some(&other), &Options::default(), ROOT, || false), Decision::SKIP);
     }

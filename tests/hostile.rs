@@ -2,6 +2,7 @@
 //! is left, and the session ends with status 12 and a word of why.
 
 mod clients;
+mod kept;
 mod options;
 mod paths;
 

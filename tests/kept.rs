@@ -4,8 +4,12 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use rustix::fs::XattrFlags;
+
 use crate::harness::process::Finished;
-use crate::harness::{Sandbox, Tree, is_root, sync_test};
+use crate::harness::snapshot::xattrs;
+use crate::harness::tree::acl;
+use crate::harness::{Sandbox, Tree, is_root, noise, sync_test};
 
 fn unchanged(finished: &Finished) {
     assert!(finished.stdout.is_empty(), "nothing was to be done: {}", finished.told());
@@ -63,4 +67,132 @@ sync_test!(access_times_are_kept_of_all_but_directories_and_only_with_the_option
     assert_eq!(sandbox.sync(&["-aiU"]).ok().lines(), [".f......u.. a"]);
     assert_eq!(atime("a"), kept[0]);
     assert_eq!(fs::metadata(sandbox.destination().join("a")).unwrap().mtime(), 1_700_000_000);
+});
+
+sync_test!(with_open_noatime_the_access_times_of_what_is_read_stay, |sandbox| {
+    sandbox.write_source(&Tree::new().file("a", noise(1, 9000)).atime(1_000_000_000, 0));
+    sandbox.sync(&["-a", "--open-noatime"]).ok();
+    // Other systems cannot open files in that way.
+    if cfg!(target_os = "linux") {
+        assert_eq!(fs::metadata(sandbox.source().join("a")).unwrap().atime(), 1_000_000_000);
+    }
+    sandbox.assert_synced();
+});
+
+/// What every file system that has attributes at all can hold: one that is sent with the list, and one that is not.
+fn described() -> Tree {
+    let tree =
+        Tree::new().xattr("user.root", "r").file("a", "1").xattr("user.small", "s").xattr("user.large", [7; 900]);
+    let tree = tree.dir("dir").xattr("user.dir", "d").xattr("user.large", [8; 901]).mode(0o555);
+    let tree = tree.file("dir/big", noise(1, 300_000)).xattr("user.large", [9; 70]).mode(0o444);
+    (0..70).fold(tree, |tree, index| tree.file(format!("many/{index}"), "x").xattr("user.n", [index; 100]))
+}
+
+sync_test!(extended_attributes_are_kept_with_the_option_and_an_unchanged_tree_is_left_alone, |sandbox| {
+    sandbox.write_source(&described().symlink("link", "a").fifo("fifo"));
+    sandbox.sync_paths(&["-a"], &["source/"], "plain").ok();
+    assert!(xattrs(&sandbox.path("plain/a")).is_empty());
+    sandbox.sync(&["-aX"]).ok();
+    sandbox.assert_synced();
+    unchanged(&sandbox.sync(&["-aXi"]).ok());
+    let listed = "many/0";
+    for (path, name) in [("a", "user.large"), ("dir", "user.dir"), ("dir/big", "user.large"), (listed, "user.n")] {
+        let path = sandbox.destination().join(path);
+        rustix::fs::setxattr(&path, name, b"other", XattrFlags::empty()).unwrap();
+        rustix::fs::setxattr(&path, "user.extra", b"more", XattrFlags::empty()).unwrap();
+    }
+    let mut lines = sandbox.sync(&["-aXi"]).ok().lines();
+    lines.sort();
+    assert_eq!(lines, [".d........x dir/", ".f........x a", ".f........x dir/big", ".f........x many/0"]);
+    sandbox.assert_synced();
+    // And of what is transferred, whatever was there.
+    rustix::fs::setxattr(sandbox.destination().join("dir/big"), "user.extra", b"more", XattrFlags::empty()).unwrap();
+    for options in [&["-aXI"][..], &["-aXI", "--inplace"]] {
+        sandbox.sync(options).ok();
+        sandbox.assert_synced();
+    }
+});
+
+sync_test!(what_only_root_may_set_is_kept_by_root_and_what_is_rsyncs_only_if_asked_for, |sandbox| {
+    let tree = Tree::new().file("a", "").xattr("user.rsync.%stat", "100644 0,0 0:0").xattr("user.rsync.x", "y");
+    let tree = if is_root() { tree.xattr("trusted.t", "t").symlink("l", "a").xattr("trusted.l", "l") } else { tree };
+    sandbox.write_source(&tree);
+    sandbox.sync(&["-aX"]).ok();
+    let mut expected = xattrs(&sandbox.source().join("a"));
+    expected.remove("user.rsync.%stat");
+    assert_eq!(xattrs(&sandbox.destination().join("a")), expected);
+    unchanged(&sandbox.sync(&["-aXi"]).ok());
+    sandbox.sync(&["-aXX"]).ok();
+    sandbox.assert_synced();
+});
+
+sync_test!(attributes_count_for_what_another_directory_has_and_are_kept_of_what_is_made_of_it, |sandbox| {
+    sandbox.write_source(&described());
+    described().file("a", "1").xattr("user.large", [6; 900]).write(&sandbox.path("changed"));
+    sandbox.sync_paths(&["-aX"], &["source/"], "first").ok();
+    for option in ["--link-dest", "--copy-dest"] {
+        let given = format!("{option}={}", sandbox.path("first").display());
+        for source in ["source", "changed"] {
+            let destination = format!("{source}{option}");
+            sandbox.sync_paths(&["-aX", &given], &[&format!("{source}/")], &destination).ok();
+            let (source, made) = (sandbox.path(source), sandbox.path(&destination));
+            for path in ["a", "dir", "dir/big", "many/7"] {
+                assert_eq!(xattrs(&made.join(path)), xattrs(&source.join(path)), "{destination}: {path}");
+            }
+            let links = fs::metadata(made.join("a")).unwrap().nlink();
+            assert_eq!(links > 1, destination == "source--link-dest", "{destination}");
+        }
+    }
+});
+
+sync_test!(of_a_link_that_is_followed_the_attributes_are_those_of_what_it_leads_to, |sandbox| {
+    sandbox.write_source(&described().symlink("link", "a").symlink("door", "dir"));
+    sandbox.sync(&["-aXL"]).ok();
+    for (path, target) in [("link", "a"), ("door", "dir"), ("door/big", "dir/big")] {
+        let (made, source) = (sandbox.destination().join(path), sandbox.source().join(target));
+        assert!(!xattrs(&source).is_empty());
+        assert_eq!(xattrs(&made), xattrs(&source), "{path}");
+    }
+});
+
+const OWN: &str = "system.posix_acl_access";
+const DEFAULT: &str = "system.posix_acl_default";
+
+/// The mode of a path in the destination.
+fn mode(sandbox: &Sandbox, path: &str) -> u32 {
+    fs::metadata(sandbox.destination().join(path)).unwrap_or_else(|error| panic!("{path}: {error}")).mode() & 0o7777
+}
+
+#[cfg(target_os = "linux")]
+sync_test!(access_control_lists_are_kept_with_the_option_and_go_where_the_source_has_none, |sandbox| {
+    let own = acl([7, 5, 1], &[(1, 7), (4242, 4)], &[(2, 5)], Some(6));
+    let bare = acl([7, 7, 7], &[], &[], None);
+    let tree = Tree::new().file("a", "1").xattr(OWN, &own).mode(0o761).file("none", "2").mode(0o640);
+    let tree = tree.dir("dir").xattr(OWN, &own).xattr(DEFAULT, &bare).mode(0o2750).file("dir/b", noise(1, 9000));
+    sandbox.write_source(&tree.fifo("fifo").xattr(OWN, &own).symlink("link", "a"));
+    // What is made there gets a list of its own, unless it is taken away.
+    sandbox.write_destination(&Tree::new().xattr(DEFAULT, acl([7, 7, 7], &[(3, 7)], &[], Some(7))));
+    sandbox.sync(&["-aA"]).ok();
+    sandbox.assert_synced();
+    assert_eq!((mode(sandbox, "a"), mode(sandbox, "none")), (0o761, 0o640));
+    unchanged(&sandbox.sync(&["-aAi"]).ok());
+    let set = |path: &str, name: &str, value: &[u8]| {
+        rustix::fs::setxattr(sandbox.destination().join(path), name, value, XattrFlags::empty()).unwrap();
+    };
+    set("a", OWN, &acl([7, 5, 1], &[(1, 6)], &[], Some(6)));
+    set("none", OWN, &acl([6, 4, 0], &[(1, 6)], &[], Some(4)));
+    set("dir", DEFAULT, &own);
+    let mut lines = sandbox.sync(&["-aAi"]).ok().lines();
+    lines.sort();
+    assert_eq!(lines, [".d.......a. dir/", ".f.......a. a", ".f.......a. none"]);
+    sandbox.assert_synced();
+});
+
+#[cfg(target_os = "linux")]
+sync_test!(whom_a_list_names_is_mapped_like_an_owner, |sandbox| {
+    let own = acl([6, 4, 0], &[(1, 6), (4242, 7)], &[(3, 5)], Some(7));
+    sandbox.write_source(&Tree::new().file("a", "1").xattr(OWN, own).mode(0o670));
+    sandbox.sync(&["-aA", "--usermap=1:5000,4242:5000", "--groupmap=3:6000"]).ok();
+    let mapped = acl([6, 4, 0], &[(5000, 6)], &[(6000, 5)], Some(7));
+    assert_eq!(xattrs(&sandbox.destination().join("a"))[OWN], mapped);
 });

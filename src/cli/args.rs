@@ -160,6 +160,12 @@ pub struct Args {
     /// Leave access times as they are where files are read, where the system lets us
     #[arg(long, help_heading = ATTRIBUTES)]
     pub open_noatime: bool,
+    /// Keep access control lists; implies -p
+    #[arg(short = 'A', long, help_heading = ATTRIBUTES)]
+    pub acls: bool,
+    /// Keep extended attributes: all but the system's as root, else those of user.; twice: and rsync's own
+    #[arg(short = 'X', long, action = ArgAction::Count, help_heading = ATTRIBUTES)]
+    pub xattrs: u8,
     /// Keep whether files can be executed, where -p is not given
     #[arg(short = 'E', long, help_heading = ATTRIBUTES)]
     pub executability: bool,
@@ -475,6 +481,10 @@ pub struct Negations {
     pub no_perms: bool,
     #[arg(long, alias = "no-t", hide = true)]
     pub no_times: bool,
+    #[arg(long, alias = "no-A", hide = true)]
+    pub no_acls: bool,
+    #[arg(long, alias = "no-X", hide = true)]
+    pub no_xattrs: bool,
     #[arg(long, alias = "no-U", hide = true)]
     pub no_atimes: bool,
     #[arg(long, hide = true)]

@@ -251,6 +251,9 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     check_other_dirs(args)?;
     let (usermap, groupmap) = maps(args)?;
     let atimes = flags.on(&["atimes"], &["no_atimes"]);
+    let xattrs = flags.on(&["xattrs"], &["no_xattrs"]);
+    let acls = flags.on(&["acls"], &["no_acls"]);
+    let perms: &[&str] = if acls { &["perms", "acls"] } else { &["perms"] };
     let mapping = |map: &Option<Vec<u8>>, by: &'static str| if map.is_some() { vec![by, "chown"] } else { vec![] };
     let owner = [vec!["owner"], mapping(&usermap, "usermap")].concat();
     let group = [vec!["group"], mapping(&groupmap, "groupmap")].concat();
@@ -280,13 +283,16 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
     Ok(Options {
         recursive,
         links: archived(&["links"], &["no_links"]),
-        perms: archived(&["perms"], &["no_perms"]),
+        perms: archived(perms, &["no_perms"]),
         times: archived(&["times"], &["no_times"]),
         omit_dir_times: flags.on(&["omit_dir_times"], &["no_omit_dir_times"])
             || (backup.is_some() && args.backup_dir.is_none()),
         omit_link_times: flags.on(&["omit_link_times"], &["no_omit_link_times"]),
         modify_window: args.modify_window.and_then(|window| u64::try_from(window).ok()),
         atimes,
+        xattrs,
+        acls,
+        all_xattrs: xattrs && args.xattrs > 1,
         open_noatime: flags.on(&["open_noatime"], &["no_open_noatime"]) || (atimes && args.atimes > 1),
         executability: flags.on(&["executability"], &["no_executability"]),
         chmod: chmod(args)?,

@@ -42,10 +42,10 @@ pub fn letters(entry: &Entry, decision: Decision, sending: bool, options: &Optio
         (Changes::OWNER, 'o'),
         (Changes::GROUP, 'g'),
         (Changes::ATIME, 'u'),
+        (Changes::ACLS, 'a'),
+        (Changes::XATTRS, 'x'),
     ];
     line.extend(letters.map(|(change, letter)| if changes.contains(change) { letter } else { '.' }));
-    // ACLs and extended attributes are not kept yet.
-    line.push_str("..");
     line
 }
 
@@ -69,6 +69,7 @@ mod tests {
         assert_eq!(shown(&file, Action::Delta, Changes::SIZE | Changes::TIME, true), "<f.st......");
         assert_eq!(shown(&file, Action::Attributes, Changes::PERMS, false), ".f...p.....");
         assert_eq!(shown(&file, Action::Attributes, Changes::GROUP | Changes::ATIME, false), ".f.....gu..");
+        assert_eq!(shown(&file, Action::Attributes, Changes::XATTRS | Changes::ACLS, false), ".f.......ax");
         assert_eq!(shown(&file, Action::Skip, Changes::empty(), false), ".f         ");
         assert_eq!(shown(&file, Action::Whole, Changes::empty(), false), ">f.........");
         assert_eq!(shown(&entry(Kind::Dir), Action::Create, Changes::NEW, false), "cd+++++++++");

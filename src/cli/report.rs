@@ -18,6 +18,7 @@ use super::stats::{Seen, Summary};
 use crate::error::{Error, ExitCode, Result};
 use crate::events::{About, Event, Events};
 use crate::plan::{Action, Changes, Decision};
+use crate::tree::capability::Capability;
 use crate::tree::entry::{Entry, Kind};
 
 /// Version of the JSON events: raised when a field changes its meaning or goes, not when one is added.
@@ -266,6 +267,20 @@ impl Reporter {
         }
     }
 
+    fn unkept(&self, capability: Capability, path: &Path) {
+        if self.json {
+            let mut fields = path_json(path);
+            fields["what"] = capability.word().into();
+            self.json_line("unkept", fields);
+        }
+        let first = names::printable(path);
+        let text = format!("the destination's file system keeps no {capability}: they are left out ({first})");
+        if let Some(log) = &self.log {
+            log.line(text.as_bytes());
+        }
+        self.complain(&text);
+    }
+
     /// Prints what a finished sync came to.
     ///
     /// # Errors
@@ -337,6 +352,7 @@ impl Events for Reporter {
             Event::Deleted { path, is_dir } => self.deleted(path, *is_dir),
             Event::Warning { text, code } => self.warning(text, *code),
             Event::Detail { about, level, text } => self.remark(*about, *level, text),
+            Event::Unkept { capability, path } => self.unkept(*capability, path),
         }
     }
 }

@@ -6,9 +6,11 @@ use std::path::Path;
 use super::{Attempt, Destination};
 use crate::error::ExitCode;
 use crate::plan::{Changes, Decision};
+use crate::tree::capability::Capability;
 use crate::tree::entry::Entry;
 use crate::tree::metadata::{self, Keep};
 use crate::tree::owners;
+use crate::tree::xattrs::Scope;
 
 /// Mode of a directory while its contents are being written, whatever it will be.
 pub(super) const WORKING_DIR_MODE: u32 = 0o700;
@@ -48,7 +50,40 @@ impl Destination {
         }
         let Some(tree) = &self.tree else { return Ok(()) };
         let keep = existing.map_or_else(|| self.keep(entry), |existing| self.keep_over(entry, existing));
-        metadata::apply(tree, place, entry, &keep, existing).map_err(|error| ("set attributes of", error))
+        let given = metadata::apply(tree, place, entry, &keep, existing);
+        self.forgive(place, given).map_err(|error| ("set attributes of", error))
+    }
+
+    /// The extended attributes that are kept here, if any can be.
+    pub(super) fn xattrs(&self) -> Option<Scope> {
+        let missing = || self.monitor.misses(Capability::Xattrs);
+        self.options.notes_of_destination(self.seed, self.is_root).xattrs.filter(|_| !missing())
+    }
+
+    /// Whether access control lists are kept here.
+    pub(super) fn acls(&self) -> bool {
+        self.options.acls && !self.monitor.misses(Capability::Acls)
+    }
+
+    /// What a file system cannot keep is no error of an entry: it is told once.
+    pub(super) fn forgive(&self, place: &Path, given: io::Result<()>) -> io::Result<()> {
+        match given.as_ref().err().and_then(Capability::missed) {
+            Some(capability) => {
+                self.monitor.unkept(capability, &self.path_of(place));
+                Ok(())
+            }
+            None => given,
+        }
+    }
+
+    /// Gives an entry that is there the attributes whose values have come since.
+    pub fn give_values(&self, entry: &Entry) {
+        let place = &*self.place(entry);
+        let Some(tree) = &self.tree else { return };
+        let keep = Keep { xattrs: self.xattrs(), ..Keep::default() };
+        if let Err(error) = self.forgive(place, metadata::apply(tree, place, entry, &keep, None)) {
+            self.report(ExitCode::Partial, "set attributes of", place, &error);
+        }
     }
 
     /// A directory that its owner may not write to is made writable when something in it changes, one that he may not even
@@ -88,6 +123,8 @@ impl Destination {
             atimes: self.options.keeps_atimes(&entry.kind),
             owner: self.options.owner && self.is_root,
             group: self.options.group && owners::can_give_group(entry.gid),
+            xattrs: self.xattrs(),
+            acls: self.acls(),
             executability: self.options.executability,
         }
     }
@@ -123,7 +160,8 @@ impl Destination {
             let Some(now) = now.filter(Entry::is_dir) else { return Ok(()) };
             let kept = self.modes.get(place).copied().unwrap_or(now.mode);
             let wanted = Entry { mode: if self.options.perms { entry.mode } else { kept }, ..entry.clone() };
-            metadata::apply(tree, place, &wanted, &Keep { perms: true, ..self.keep_over(entry, &now) }, Some(&now))
+            let keep = Keep { perms: true, ..self.keep_over(entry, &now) };
+            self.forgive(place, metadata::apply(tree, place, &wanted, &keep, Some(&now)))
         });
         if let Err(error) = result {
             self.report(ExitCode::Partial, "set attributes of directory", place, &error);

@@ -17,7 +17,7 @@ use crate::events::About;
 use crate::options::Options;
 use crate::tree::aside::{Spot, Way, set_aside};
 use crate::tree::dir::Tree;
-use crate::tree::entry::Entry;
+use crate::tree::entry::{Entry, Seldom};
 use crate::tree::metadata::{self, Keep};
 use crate::tree::room::{Room, make_dir};
 
@@ -107,10 +107,13 @@ impl Destination {
             return Ok(Some(Entry { mode, ..now }));
         };
         let keep = self.keep(entry);
+        let acls = if keep.acls { entry.acls() } else { now.acls() };
+        let seldom = Seldom { acls: acls.cloned().map(Box::new), ..Seldom::default() }.boxed();
         Ok(Some(Entry {
             mode: if keep.perms { entry.mode } else { mode },
             uid: if keep.owner { entry.uid } else { now.uid },
             gid: if keep.group { entry.gid } else { now.gid },
+            seldom,
             ..now
         }))
     }
@@ -132,7 +135,8 @@ impl Destination {
                 mode |= room.tree().lstat(&path)?.map_or(0, |made| made.mode & SETGID);
             }
             let like = Entry { mode, ..like };
-            let keep = Keep { perms: true, ..self.keep(&like) };
+            // Extended attributes say something of the directory, not of what its backup is.
+            let keep = Keep { perms: true, xattrs: None, ..self.keep(&like) };
             // It is there, which is what matters.
             let _ = metadata::apply(room.tree(), &path, &like, &keep, None);
         }

@@ -114,7 +114,8 @@ impl Destination {
         if draft.is_far()? {
             draft.come_near(tree, place, len, self.when_abandoned(tree, place)?)?;
         }
-        draft.finish(tree, place, entry, len, &self.keep(entry), ending)
+        let lacking = draft.finish(tree, place, entry, len, &self.keep(entry), ending)?;
+        Ok(lacking.and_then(|error| self.forgive(place, Err(error)).err()))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::tree::aside::Way;
 use crate::tree::copy::copy_contents;
 use crate::tree::dir::Tree;
 use crate::tree::entry::{Entry, Kind};
+use crate::tree::notes::Notes;
 use crate::tree::room::{Room, plain};
 
 /// Most directories that can be named, as in rsync.
@@ -66,6 +67,7 @@ impl Elsewhere {
         tree: Option<&Tree>,
         root: &Path,
         options: &Options,
+        notes: Notes,
         monitor: &Monitor,
     ) -> Result<Option<Elsewhere>> {
         let kinds = [
@@ -84,7 +86,7 @@ impl Elsewhere {
                 Some(tree) => Room::open(tree, dir),
                 None => Room::outside(&plain(&root.join(dir))),
             };
-            let room = room.map_err(|error| Error::io("open directory", dir, error))?;
+            let room = room.map_err(|error| Error::io("open directory", dir, error))?.noting(notes);
             if !room.is_there() {
                 let text = format!("the directory {} of {option} is not there", dir.display());
                 monitor.warn(ExitCode::Ok, &text);

@@ -200,7 +200,8 @@ impl Destination {
             destination.source_is_incomplete();
         }
         destination.open_root(!outline.is_empty || location::copies_contents(path))?;
-        destination.elsewhere = Elsewhere::open(destination.tree.as_ref(), &destination.root, options, monitor)?;
+        let notes = options.notes_of_destination(seed, destination.is_root);
+        destination.elsewhere = Elsewhere::open(destination.tree.as_ref(), &destination.root, options, notes, monitor)?;
         if let Some(tree) = &destination.tree {
             destination.backup = Backup::open(tree, options)?;
             destination.partials = Partials::open(tree, options)?;
@@ -244,7 +245,7 @@ impl Destination {
         match Tree::open(&self.root) {
             Ok(tree) => {
                 let has_doors = self.options.keep_dirlinks || self.options.no_implied_dirs;
-                let tree = tree.noting(self.options.notes());
+                let tree = tree.noting(self.options.notes_of_destination(self.seed, self.is_root));
                 self.tree = Some(if has_doors { tree.with_doors() } else { tree });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -257,7 +258,7 @@ impl Destination {
                     make(&self.root).map_err(|error| Error::io("create directory", &self.root, error))?;
                     let tree =
                         Tree::open(&self.root).map_err(|error| Error::io("open directory", &self.root, error))?;
-                    self.tree = Some(tree.noting(self.options.notes()));
+                    self.tree = Some(tree.noting(self.options.notes_of_destination(self.seed, self.is_root)));
                 }
                 self.monitor.detail(1, &format!("created directory {}", self.root.display()));
             }
@@ -376,6 +377,9 @@ impl Destination {
                 _ => self.open_up(parent(place))?,
             }
         }
+        if !self.options.dry_run {
+            decision = plan::with_values(decision, entry, existing.as_ref(), self.powers(entry));
+        }
         self.lead(entry, place, existing.as_ref(), decision, likeness.as_ref());
         self.count(decision);
         Ok(self.settled(entry, place, existing.as_ref(), decision, likeness.is_some()))
@@ -450,7 +454,12 @@ impl Destination {
     }
 
     fn powers(&self, entry: &Entry) -> Powers {
-        Powers { owner: self.is_root, group: owners::can_give_group(entry.gid) }
+        Powers {
+            owner: self.is_root,
+            group: owners::can_give_group(entry.gid),
+            xattrs: self.xattrs(),
+            acls: self.acls(),
+        }
     }
 
     fn same_contents(&self, entry: &Entry, place: &Path) -> bool {
@@ -521,7 +530,8 @@ impl Destination {
         let made = tree.lstat(place).map_err(|error| ("look at", error))?;
         let wanted = Entry { mode, ..entry.clone() };
         let keep = Keep { perms: true, ..self.keep(entry) };
-        metadata::apply(tree, place, &wanted, &keep, made.as_ref()).map_err(|error| ("set attributes of", error))
+        let given = metadata::apply(tree, place, &wanted, &keep, made.as_ref());
+        self.forgive(place, given).map_err(|error| ("set attributes of", error))
     }
 
     /// Times and the final mode follow when the contents are in: see `finish`. The root is there already.

@@ -17,6 +17,7 @@ use crate::options::{DeleteTime, Options};
 use crate::plan::Decision;
 use crate::protocol::message::Deleted;
 use crate::source::Source;
+use crate::tree::capability::Capability;
 use crate::tree::entry::{Entry, Kind};
 
 /// Hears warnings.
@@ -25,8 +26,10 @@ struct Ears(Arc<Mutex<Vec<String>>>);
 
 impl Events for Ears {
     fn event(&self, event: &Event<'_>) {
-        if let Event::Warning { text, .. } = event {
-            self.0.lock().unwrap().push((*text).to_owned());
+        match event {
+            Event::Warning { text, .. } => self.0.lock().unwrap().push((*text).to_owned()),
+            Event::Unkept { capability, .. } => self.0.lock().unwrap().push(capability.word().to_owned()),
+            _ => {}
         }
     }
 }
@@ -261,4 +264,19 @@ fn the_limit_counts_every_entry_and_is_told_once_at_the_end() {
             }
         }
     }
+}
+
+#[test]
+fn what_a_file_system_cannot_keep_is_told_once_and_not_tried_again_and_is_no_error() {
+    let place = Place::new(&Options { xattrs: true, acls: true, ..options(DeleteTime::During) });
+    let entry = Entry::sample("dir/kept", Kind::File { size: 0 });
+    let missed = |capability: Capability| place.destination.forgive(Path::new("dir/kept"), Err(capability.error()));
+    assert!(place.destination.keep(&entry).xattrs.is_some());
+    assert!(missed(Capability::Xattrs).is_ok() && missed(Capability::Xattrs).is_ok());
+    assert!(place.destination.keep(&entry).xattrs.is_none() && place.destination.keep(&entry).acls);
+    assert!(missed(Capability::Acls).is_ok() && !place.destination.keep(&entry).acls);
+    assert_eq!(*place.ears.0.lock().unwrap(), ["xattrs", "acls"]);
+    assert_eq!(place.monitor.exit_code(), ExitCode::Ok);
+    let other = std::io::ErrorKind::PermissionDenied;
+    assert!(place.destination.forgive(Path::new("dir/kept"), Err(other.into())).is_err());
 }

@@ -5,6 +5,8 @@
 //!
 //! It is one long file so that what is said of a message, what writes it and what reads it stand together.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bytes::BufMut;
@@ -21,7 +23,9 @@ use crate::events::About;
 use crate::heap;
 use crate::options::Options;
 use crate::plan::{Action, Changes, Decision};
+use crate::tree::capability::Capability;
 use crate::tree::entry::{Digest, Entry};
+use crate::tree::xattrs::MAX_VALUE;
 
 /// The messages' codes.
 #[allow(missing_docs)]
@@ -35,7 +39,9 @@ pub mod code {
     pub const CHECKSUM_REQ: u8 = 0x08;
     pub const CHECKSUM_RESP: u8 = 0x09;
     pub const DELTA_DATA: u8 = 0x0a;
+    pub const XATTR_VALUE: u8 = 0x0b;
     pub const PROGRESS: u8 = 0x10;
+    pub const UNKEPT: u8 = 0x11;
     pub const FILE_DATA_BATCH: u8 = 0x14;
     pub const FILE_LIST_CHUNK: u8 = 0x15;
     pub const FILE_LIST_CHUNK_ACK: u8 = 0x16;
@@ -81,6 +87,15 @@ pub enum Message {
     ChecksumResp(ChecksumResp),
     /// Sender: a piece of a delta.
     DeltaData(DeltaData),
+    /// Sender: the value of a large extended attribute.
+    XattrValue(XattrValue),
+    /// Receiver: its file system cannot keep something.
+    Unkept {
+        /// What.
+        capability: Capability,
+        /// Where that was first noticed, for messages.
+        path: PathBuf,
+    },
     /// Either: how far a long job got, for the one who watches.
     Progress {
         /// Entries seen so far.
@@ -117,6 +132,17 @@ pub struct Paths {
     pub last: bool,
     /// As typed after the colon.
     pub paths: Vec<Vec<u8>>,
+}
+
+/// The value of a large extended attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XattrValue {
+    /// The entry's place in the list.
+    pub index: u32,
+    /// The attribute's place among the entry's.
+    pub place: u16,
+    /// `None`: it is there no more.
+    pub value: Option<Vec<u8>>,
 }
 
 /// What a session is to do.
@@ -374,6 +400,8 @@ impl Message {
             Message::ChecksumReq { .. } => code::CHECKSUM_REQ,
             Message::ChecksumResp(_) => code::CHECKSUM_RESP,
             Message::DeltaData(_) => code::DELTA_DATA,
+            Message::XattrValue(_) => code::XATTR_VALUE,
+            Message::Unkept { .. } => code::UNKEPT,
             Message::Progress { .. } => code::PROGRESS,
             Message::Keepalive { .. } => code::KEEPALIVE,
             Message::SessionEnd(_) => code::SESSION_END,
@@ -403,6 +431,7 @@ impl Message {
             Message::FileListAck(ack) => 3 * ack.decisions.len(),
             Message::DeleteBatch(deleted) => deleted.iter().map(|item| 3 + item.path.as_os_str().len()).sum(),
             Message::ChecksumResp(piece) => size_of::<Block>() * piece.blocks.len(),
+            Message::XattrValue(piece) => piece.value.as_ref().map_or(0, Vec::len),
             _ => 0,
         }
     }
@@ -443,6 +472,16 @@ impl Message {
             }
             Message::ChecksumReq { index } => out.put_u32(index),
             Message::ChecksumResp(piece) => put_checksums(out, &piece),
+            Message::XattrValue(piece) => {
+                out.put_u32(piece.index);
+                out.put_u16(piece.place);
+                out.put_u8(u8::from(piece.value.is_some()));
+                out.put_slice(&piece.value.unwrap_or_default());
+            }
+            Message::Unkept { capability, path } => {
+                out.put_u8(capability as u8);
+                codec::put_path(out, &path);
+            }
             Message::Progress { entries, bytes } => {
                 out.put_u64(entries);
                 out.put_u64(bytes);
@@ -510,6 +549,13 @@ impl Message {
             code::DELETE_BATCH => Message::DeleteBatch(deleted(&mut reader)?),
             code::CHECKSUM_REQ => Message::ChecksumReq { index: reader.u32()? },
             code::CHECKSUM_RESP => Message::ChecksumResp(checksums(&mut reader)?),
+            code::XATTR_VALUE => Message::XattrValue(xattr_value(&mut reader)?),
+            code::UNKEPT => {
+                let (number, path) = (reader.u8()?, reader.string()?);
+                let capability = Capability::from_wire(number)
+                    .ok_or_else(|| Error::Stream(format!("the unknown capability {number}")))?;
+                Message::Unkept { capability, path: OsStr::from_bytes(path).into() }
+            }
             code::PROGRESS => Message::Progress { entries: reader.u64()?, bytes: reader.u64()? },
             code::KEEPALIVE => {
                 let timestamp = reader.u64()?;
@@ -717,6 +763,16 @@ fn put_checksums(out: &mut Vec<u8>, piece: &ChecksumResp) {
         out.put_u32(block.weak);
         out.put_u64(block.strong);
     }
+}
+
+fn xattr_value(reader: &mut Reader<'_>) -> Result<XattrValue> {
+    let (index, place, is_there) = (reader.u32()?, reader.u16()?, reader.u8()? != 0);
+    let len = reader.left();
+    if len > if is_there { MAX_VALUE } else { 0 } {
+        return Err(Error::Stream(format!("an attribute of {len} bytes")));
+    }
+    let value = reader.bytes(len)?;
+    Ok(XattrValue { index, place, value: is_there.then(|| value.to_vec()) })
 }
 
 fn checksums(reader: &mut Reader<'_>) -> Result<ChecksumResp> {

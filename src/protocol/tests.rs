@@ -17,6 +17,7 @@ use crate::error::ExitCode;
 use crate::events::About;
 use crate::options::{DeleteTime, Options};
 use crate::plan::{Action, Changes, Decision};
+use crate::tree::capability::Capability;
 use crate::tree::entry::{Entry, Kind, Seldom, Timestamp};
 use crate::tree::paths::Paths;
 
@@ -116,6 +117,9 @@ fn message() -> impl Strategy<Value = Message> {
         ),
         (any::<u32>(), any::<Option<[u8; 16]>>(), bytes())
             .prop_map(|(index, digest, ops)| Message::DeltaData(DeltaData { index, digest, ops })),
+        (any::<u32>(), any::<u16>(), proptest::option::of(vec(any::<u8>(), 0..900)))
+            .prop_map(|(index, place, value)| Message::XattrValue(XattrValue { index, place, value })),
+        name().prop_map(|path| Message::Unkept { capability: Capability::Xattrs, path }),
         any::<[u64; 2]>().prop_map(|[entries, bytes]| Message::Progress { entries, bytes }),
         (any::<u64>(), any::<Option<u64>>()).prop_map(|(timestamp, echo)| Message::Keepalive { timestamp, echo }),
         any::<[u64; 7]>().prop_map(|[listed, created, matched, depth, first, last, list]| {

@@ -14,11 +14,14 @@ use crate::destination::incoming::{Basis, Ending, Incoming};
 use crate::error::{Error, ExitCode, Result, is_full};
 use crate::plan::Decision;
 use crate::protocol::batch::Batch;
-use crate::protocol::message::{ChecksumResp, DeltaData, FileData, FileDone, Message, Status};
+use crate::protocol::message::{ChecksumResp, DeltaData, FileData, FileDone, Message, Status, XattrValue};
 use crate::tree::entry::{Digest, Entry};
 
 /// Blocks in one CHECKSUM_RESP.
 const BLOCKS: usize = 16 << 10;
+
+/// Bytes of large attributes that are held of files which have not come: a peer that keeps its window stays far below.
+const MAX_VALUES: usize = 512 << 20;
 
 /// A file whose contents are wanted.
 #[derive(Debug)]
@@ -37,13 +40,35 @@ pub struct Wanted {
     signed: Option<Option<Geometry>>,
     /// Bytes of its signature that wait for the delta.
     signature_bytes: usize,
+    /// Bytes of its large attributes that have come.
+    value_bytes: usize,
 }
 
 impl Wanted {
     /// A file that was decided on just now.
     pub fn new(entry: Entry, decision: Decision, dir: u32) -> Wanted {
-        Wanted { entry, decision, dir, announced: false, begun: false, signed: None, signature_bytes: 0 }
+        Wanted {
+            entry,
+            decision,
+            dir,
+            announced: false,
+            begun: false,
+            signed: None,
+            signature_bytes: 0,
+            value_bytes: 0,
+        }
     }
+}
+
+/// An entry that is there, but for the values of large attributes.
+struct Lacking {
+    entry: Entry,
+    /// The directory that it is in, where the receiver numbers them.
+    dir: u32,
+    /// How many are still to come.
+    count: usize,
+    /// Bytes of those that have come.
+    bytes: usize,
 }
 
 /// The file whose contents are coming in.
@@ -67,6 +92,11 @@ pub struct Arrivals<'a> {
     signed: usize,
     signature_bytes: usize,
     settled: Vec<Wanted>,
+    /// Entries that are there, but for large attributes.
+    lacking: HashMap<u32, Lacking>,
+    completed: Vec<(Entry, u32)>,
+    /// Bytes of large attributes of files that have not come.
+    value_bytes: usize,
     redone: bool,
 }
 
@@ -81,6 +111,9 @@ impl<'a> Arrivals<'a> {
             signed: 0,
             signature_bytes: 0,
             settled: Vec::new(),
+            lacking: HashMap::new(),
+            completed: Vec::new(),
+            value_bytes: 0,
             redone: false,
         }
     }
@@ -88,6 +121,17 @@ impl<'a> Arrivals<'a> {
     /// Contents of the file `index` are wanted from here on.
     pub fn want(&mut self, index: u32, wanted: Wanted) {
         self.wanted.insert(index, wanted);
+    }
+
+    /// The values of large attributes of an entry of the directory `dir` are wanted, and nothing else of it is.
+    pub fn want_values(&mut self, index: u32, entry: Entry, dir: u32) {
+        let count = (0..entry.xattrs().len()).filter(|place| entry.large(*place)).count();
+        self.lacking.insert(index, Lacking { entry, dir, count, bytes: 0 });
+    }
+
+    /// The entries that have all their attributes, each with its directory, since this was last asked.
+    pub fn take_completed(&mut self) -> Vec<(Entry, u32)> {
+        std::mem::take(&mut self.completed)
     }
 
     /// Whether contents of the file `index` are wanted.
@@ -107,7 +151,7 @@ impl<'a> Arrivals<'a> {
 
     /// Whether nothing is wanted any more: a file that is half here still is.
     pub fn is_idle(&self) -> bool {
-        self.wanted.is_empty()
+        self.wanted.is_empty() && self.lacking.is_empty()
     }
 
     /// The files that are done with, one way or the other, since this was last asked.
@@ -128,6 +172,7 @@ impl<'a> Arrivals<'a> {
             Message::DeltaData(delta) => self.take_delta(delta)?,
             Message::ChecksumReq { index } if self.signed < MAX_DEPTH => self.send_signature(index)?,
             Message::FileDone(done) => self.give_up(&done)?,
+            Message::XattrValue(value) => self.take_value(value)?,
             other => return Ok(Some(other)),
         }
         Ok(None)
@@ -137,6 +182,48 @@ impl<'a> Arrivals<'a> {
     pub fn abandon(&mut self) {
         if let Some(Current { incoming: Some(incoming), .. }) = self.current.take() {
             incoming.abandon();
+        }
+    }
+
+    /// Takes in the value of a large attribute.
+    fn take_value(&mut self, XattrValue { index, place, value }: XattrValue) -> Result<()> {
+        let place = usize::from(place);
+        let len = value.as_ref().map_or(0, Vec::len);
+        let wanted = self.wanted.get_mut(&index).filter(|wanted| wanted.decision.wants_values());
+        let (entry, bytes) = match (wanted, self.lacking.get_mut(&index)) {
+            (Some(wanted), _) => (&mut wanted.entry, &mut wanted.value_bytes),
+            (None, Some(lacking)) => {
+                lacking.count = lacking.count.saturating_sub(1);
+                (&mut lacking.entry, &mut lacking.bytes)
+            }
+            (None, None) => {
+                return Err(Error::Stream(format!("an attribute of entry {index}, which was not asked for")));
+            }
+        };
+        if !entry.large(place) {
+            return Err(Error::Stream(format!("an attribute of entry {index} that it has not, or once more")));
+        }
+        *bytes += len;
+        self.value_bytes += len;
+        if self.value_bytes > MAX_VALUES {
+            return Err(Error::Stream("more bytes of attributes than can be held".into()));
+        }
+        if let Some(value) = value {
+            entry.set_value(place, value);
+        }
+        self.complete(index);
+        Ok(())
+    }
+
+    /// Gives an entry its attributes once the last of them has come.
+    fn complete(&mut self, index: u32) {
+        if self.lacking.get(&index).is_none_or(|lacking| lacking.count > 0) {
+            return;
+        }
+        if let Some(Lacking { entry, dir, bytes, .. }) = self.lacking.remove(&index) {
+            self.value_bytes -= bytes;
+            self.destination.give_values(&entry);
+            self.completed.push((entry, dir));
         }
     }
 
@@ -363,6 +450,7 @@ impl<'a> Arrivals<'a> {
         if status != Status::Done {
             self.destination.count_failed(wanted.decision);
         }
+        self.value_bytes -= wanted.value_bytes;
         if wanted.signed.is_some() {
             self.signed -= 1;
             self.signature_bytes -= wanted.signature_bytes;

@@ -430,6 +430,10 @@ impl Inbox {
                 self.monitor.remark(remark.about, remark.level, &text);
                 Ok(None)
             }
+            Message::Unkept { capability, path } => {
+                self.monitor.unkept(capability, &path);
+                Ok(None)
+            }
             Message::Progress { entries, bytes } => {
                 self.monitor.detail(2, &format!("the other end has seen {entries} entries, {bytes} bytes"));
                 Ok(None)

@@ -250,6 +250,11 @@ impl Receiver<'_> {
             return Ok(None);
         }
         self.arrivals.destination.announce(&entry, decision);
+        if wet && decision.wants_values() {
+            self.wanted = true;
+            self.hold(number, &entry)?;
+            self.arrivals.want_values(index, entry.clone(), number);
+        }
         let progress = &self.arrivals.session.monitor.progress;
         progress.entry_done();
         progress.bytes_done(entry.kind.size());
@@ -275,12 +280,12 @@ impl Receiver<'_> {
     /// A directory waits for one of its files or links.
     fn hold(&mut self, number: u32, entry: &Entry) -> Result<()> {
         self.dirs.hold(number);
-        self.held.hold(entry.relative().as_os_str().len())
+        self.held.hold(entry.held_bytes())
     }
 
     /// A file or link of a directory is done with.
     fn release(&mut self, number: u32, entry: &Entry) {
-        self.held.release(entry.relative().as_os_str().len());
+        self.held.release(entry.held_bytes());
         self.close(number);
     }
 
@@ -305,6 +310,9 @@ impl Receiver<'_> {
                 self.arrivals.destination.link(&link, decision);
                 self.release(dir, &link);
             }
+            self.release(dir, &entry);
+        }
+        for (entry, dir) in self.arrivals.take_completed() {
             self.release(dir, &entry);
         }
         Ok(())

@@ -133,6 +133,7 @@ impl Events for Relay {
         let message = match event {
             Event::Warning { text, code } => channel::warning(*code, text),
             Event::Detail { about, level, text } if *level <= self.remarks => channel::remark(*about, *level, text),
+            Event::Unkept { capability, path } => Message::Unkept { capability: *capability, path: path.to_path_buf() },
             _ => return,
         };
         if let Some(outbox) = self.outbox.get().and_then(WeakOutbox::upgrade) {

@@ -18,7 +18,9 @@ use crate::delta::{self, Generator, Op, Signature};
 use crate::error::{Error, ExitCode, Result};
 use crate::protocol::buffers::Buffers;
 use crate::protocol::codec;
-use crate::protocol::message::{self, ChecksumResp, Counters, DeltaData, FileData, FileDone, Message, Status};
+use crate::protocol::message::{
+    self, ChecksumResp, Counters, DeltaData, FileData, FileDone, Message, Status, XattrValue,
+};
 use crate::protocol::payload::Payload;
 use crate::source::{self, removal};
 use crate::tree::dir::Tree;
@@ -44,6 +46,8 @@ pub struct Item {
     pub entry: Entry,
     /// The tree that it is in.
     pub tree: Arc<Tree>,
+    /// The values of its large attributes are wanted.
+    pub values: bool,
 }
 
 impl Item {
@@ -228,6 +232,29 @@ impl<'a> Outgoing<'a> {
         self.pending.len() - self.packed + self.batches.len()
     }
 
+    fn send_values_of(&mut self, index: u32) -> Result<()> {
+        let Some(item) = self.items.get_mut(&index) else { return Ok(()) };
+        if !std::mem::take(&mut item.values) {
+            return Ok(());
+        }
+        let item = item.clone();
+        self.send_values(index, &item.entry, &item.tree)
+    }
+
+    /// Sends the values of an entry's large attributes.
+    ///
+    /// # Errors
+    /// The link's.
+    pub fn send_values(&mut self, index: u32, entry: &Entry, tree: &Tree) -> Result<()> {
+        for place in (0..entry.xattrs().len()).filter(|place| entry.large(*place)) {
+            let value = source::large_value(tree, entry, place, &self.session.monitor);
+            // There are far fewer of them than 64 Ki.
+            let value = XattrValue { index, place: place as u16, value };
+            self.session.outbox.send(Message::XattrValue(value))?;
+        }
+        Ok(())
+    }
+
     /// Whether what is next goes into a batch that is begun, and so is no request of its own.
     fn joins_a_batch(&mut self) -> bool {
         let Some(Work::Whole { index, retry: false }) = self.work.front().copied() else { return false };
@@ -269,6 +296,7 @@ impl<'a> Outgoing<'a> {
 
     fn begin_whole(&mut self, index: u32, retry: bool) -> Result<()> {
         let size = self.item(index).entry.kind.size();
+        self.send_values_of(index)?;
         if !retry && self.packer().takes(size) {
             match self.pack(index)? {
                 Ok(true) => return Ok(()),
@@ -377,6 +405,7 @@ impl<'a> Outgoing<'a> {
         while self.packer().is_open() && self.step()? {}
         self.pending.insert(piece.index, Pending::Outcome { retry: false });
         self.let_go_before(piece.index)?;
+        self.send_values_of(piece.index)?;
         let sent = match appends {
             true => self.send_from(piece.index, signature.file_size)?,
             false => self.send_delta(piece.index, &signature)?,
@@ -455,7 +484,7 @@ impl<'a> Outgoing<'a> {
     /// A file is in place at the destination, verified: the source may not need it any more.
     fn let_go(&self, index: u32) {
         if self.session.options.remove_source_files {
-            let Item { entry, tree } = self.item(index);
+            let Item { entry, tree, .. } = self.item(index);
             removal::remove(tree, entry, &self.session.monitor);
         }
     }

@@ -91,6 +91,9 @@ fn settle(arrivals: &mut Arrivals<'_>, entries: &[Entry], decisions: &[Decision]
             continue;
         }
         arrivals.destination.announce(entry, *decision);
+        if decision.wants_values() {
+            arrivals.want_values(index, entry.clone(), 0);
+        }
         let progress = &arrivals.session.monitor.progress;
         progress.entry_done();
         progress.bytes_done(entry.kind.size());
@@ -102,7 +105,7 @@ fn receive_all(arrivals: &mut Arrivals<'_>) -> Result<Counters> {
     loop {
         let message = arrivals.session.inbox.recv()?;
         match arrivals.handle(message)? {
-            None => drop(arrivals.take_settled()),
+            None => drop((arrivals.take_settled(), arrivals.take_completed())),
             Some(Message::SessionEnd(theirs)) if arrivals.is_idle() => return Ok(theirs),
             Some(other) => return Err(arrivals.session.out_of_place("contents", &other)),
         }

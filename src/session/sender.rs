@@ -109,9 +109,17 @@ fn transfer(session: &mut Session, source: &Source, decisions: &[Decision]) -> R
     session.tell_distance();
     let depth = depth(wanted.len(), session.rtt.get()).clamp(1, MAX_DEPTH);
     session.monitor.detail(2, &format!("{} files to send, {depth} under way at once", wanted.len()));
+    let dry_run = session.options.dry_run;
     let mut outgoing = Outgoing::new(session, depth);
+    for (index, decision) in decisions.iter().enumerate().filter(|(_, decision)| decision.wants_values() && !dry_run) {
+        if !decision.action.needs_data() {
+            // As many as decisions, whose number fits.
+            outgoing.send_values(index as u32, &source.entries[index], source.tree(index))?;
+        }
+    }
     for (index, want) in wanted {
-        let item = Item { entry: source.entries[index as usize].clone(), tree: source.tree(index as usize).clone() };
+        let (place, entry) = (index as usize, source.entries[index as usize].clone());
+        let item = Item { entry, tree: source.tree(place).clone(), values: decisions[place].wants_values() };
         outgoing.want(index, item, want);
     }
     while !outgoing.is_idle() {

@@ -113,7 +113,10 @@ impl Lister {
             // Once for all sources in a row that are in it: there may be more of them than files can be open.
             let tree = match last.take_if(|last| last.path() == root) {
                 Some(tree) => tree,
-                None => Arc::new(Tree::open_source(&root, options.follow()).ok()?.noting(options.notes())),
+                None => {
+                    let tree = Tree::open_source(&root, options.follow()).ok()?;
+                    Arc::new(tree.noting(options.notes_of_source(seed)))
+                }
             };
             last = Some(tree.clone());
             let is_dir = tree.lstat(&start).ok().flatten().is_some_and(|entry| entry.is_dir());

@@ -23,6 +23,7 @@ use crate::protocol::codec;
 use crate::tree::dir::Tree;
 use crate::tree::entry::{Digest, Entry};
 use crate::tree::scanner::{Keep, LinkGroups, ScanOptions, Wanted, scan_with};
+use crate::tree::xattrs::MAX_VALUE;
 
 pub mod lister;
 pub mod names;
@@ -94,6 +95,8 @@ struct Start {
 /// them than files can be open.
 #[derive(Default)]
 struct Found {
+    /// Of the digests of large attributes.
+    seed: u64,
     starts: Vec<Start>,
     /// Directories that lead to starts whose paths are kept.
     leading: Vec<(Arc<Tree>, Entry)>,
@@ -107,7 +110,7 @@ impl Found {
         if let Some(opened) = self.opened.take_if(|(tree, _)| tree.path() == root) {
             return Ok(self.opened.insert(opened).clone());
         }
-        let tree = Tree::open_source(root, options.follow())?.noting(options.notes());
+        let tree = Tree::open_source(root, options.follow())?.noting(options.notes_of_source(self.seed));
         let tree = Arc::new(if options.relative { tree.with_doors() } else { tree });
         // Of another root the names may be the same, and the directories others.
         self.named.clear();
@@ -159,7 +162,7 @@ impl Source {
             roots: Vec::new(),
             groups: LinkGroups::default(),
         };
-        let mut found = Found::default();
+        let mut found = Found { seed, ..Found::default() };
         for path in paths {
             source.find(path, options, filter, monitor, &mut found);
         }
@@ -432,6 +435,28 @@ pub fn unreadable(entry: &Entry, error: &io::Error, monitor: &Monitor) -> ExitCo
     }
     monitor.failed("read", path, error);
     ExitCode::Partial
+}
+
+/// The value of a large attribute of an entry, `place` in its list, as it is now; `None` where there is none any more. What
+/// cannot be read is reported.
+pub fn large_value(tree: &Tree, entry: &Entry, place: usize, monitor: &Monitor) -> Option<Vec<u8>> {
+    let xattr = entry.xattrs().get(place)?;
+    match tree.xattr(entry.relative(), entry, &xattr.name) {
+        Ok(value) => value.filter(|value| value.len() <= MAX_VALUE),
+        Err(error) => {
+            monitor.failed(&format!("read attribute {:?} of", xattr.name), &entry.path(), &error);
+            None
+        }
+    }
+}
+
+/// Makes an entry's large attributes known by their values.
+pub fn read_values(tree: &Tree, entry: &mut Entry, monitor: &Monitor) {
+    for place in 0..entry.xattrs().len() {
+        if let Some(value) = entry.large(place).then(|| large_value(tree, entry, place, monitor)).flatten() {
+            entry.set_value(place, value);
+        }
+    }
 }
 
 /// The digest of a file's contents.

@@ -74,8 +74,19 @@ fn try_to(from: Spot<'_>, to: Spot<'_>, way: Way, entry: &Entry) -> io::Result<(
 }
 
 fn copy(from: Spot<'_>, to: Spot<'_>, entry: &Entry) -> io::Result<()> {
+    let mut entry = entry.clone();
+    from.tree.read_values(from.path, &mut entry)?;
+    let entry = &entry;
     let owner = owners::is_root();
-    let keep = Keep { perms: true, times: true, owner, group: owners::can_give_group(entry.gid), ..Keep::default() };
+    let keep = Keep {
+        perms: true,
+        times: true,
+        owner,
+        group: owners::can_give_group(entry.gid),
+        xattrs: from.tree.notes().xattrs,
+        acls: from.tree.notes().acls,
+        ..Keep::default()
+    };
     match &entry.kind {
         Kind::File { size } => {
             let source = from.tree.open_file(from.path)?;

@@ -6,8 +6,10 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use super::acl::{Acls, Item};
 use super::dir::FileType;
 use super::paths::Paths;
+use super::xattrs::{INLINE, Value, Xattr};
 
 /// A point in time as a file system stores it: seconds and nanoseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,6 +159,10 @@ pub struct Seldom {
     pub digest: Option<Digest>,
     /// See [`Entry::atime`].
     pub atime: Option<Timestamp>,
+    /// See [`Entry::xattrs`].
+    pub xattrs: Vec<Xattr>,
+    /// See [`Entry::acls`].
+    pub acls: Option<Box<Acls>>,
 }
 
 impl Seldom {
@@ -200,6 +206,40 @@ impl Entry {
     /// Access time; only with `--atimes`, and not of a directory.
     pub fn atime(&self) -> Option<Timestamp> {
         self.seldom.as_ref()?.atime
+    }
+
+    /// Extended attributes, in the order of their names; only with `--xattrs`.
+    pub fn xattrs(&self) -> &[Xattr] {
+        self.seldom.as_ref().map_or(&[], |seldom| &seldom.xattrs)
+    }
+
+    /// Access control lists, if there are any; only with `--acls`.
+    pub fn acls(&self) -> Option<&Acls> {
+        self.seldom.as_ref()?.acls.as_deref()
+    }
+
+    /// The same, for their numbers to be translated.
+    pub fn acls_mut(&mut self) -> Option<&mut Acls> {
+        self.seldom.as_mut()?.acls.as_deref_mut()
+    }
+
+    /// Bytes that an entry is counted for where a peer says how many are held: the same, whether or not values have come.
+    pub fn held_bytes(&self) -> usize {
+        let xattrs = self.xattrs().iter().map(|xattr| xattr.name.count_bytes() + INLINE);
+        let acls = self.acls().into_iter().flat_map(Acls::each).map(|acl| size_of::<Item>() * acl.items.len());
+        self.relative().as_os_str().len() + xattrs.sum::<usize>() + acls.sum::<usize>()
+    }
+
+    /// Whether the attribute at `place` in the list is known by its digest only.
+    pub fn large(&self, place: usize) -> bool {
+        self.xattrs().get(place).is_some_and(Xattr::is_large)
+    }
+
+    /// Notes the value of the attribute at `place`.
+    pub fn set_value(&mut self, place: usize, bytes: Vec<u8>) {
+        if let Some(xattr) = self.seldom.as_mut().and_then(|seldom| seldom.xattrs.get_mut(place)) {
+            xattr.value = Value::Whole(bytes.into());
+        }
     }
 
     /// Whether this is a directory.

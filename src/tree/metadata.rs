@@ -1,6 +1,6 @@
-//! Giving an entry on disk the owner, group, mode and times of another.
+//! Giving an entry on disk the owner, group, extended attributes, ACLs, mode and times of another.
 //!
-//! In this order: owner and group (which clears setuid), then mode, then times; nothing is called where the present state
+//! In this order, since a change of owner clears setuid and some attributes; nothing is called where the present state
 //! is known to be equal. By name no link is followed, a planted one included. What stays possible by name is that another
 //! entry is exchanged for ours between two calls, by somebody who may write into that very directory; by file handle
 //! ([`apply_to_file`], [`finish_file`]) not even that.
@@ -14,12 +14,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use rustix::fs::{AtFlags, Gid, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, futimens, utimensat};
+use rustix::fs::{
+    AtFlags, Gid, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat, futimens, utimensat,
+};
+use rustix::io::Errno;
 use rustix::path::Arg;
 
+use super::acl::{self, Acls};
+use super::capability::Capability;
 use super::dir::Tree;
 use super::entry::{Entry, Kind, Timestamp};
-use super::stat::{bits, mode_of};
+use super::stat::{self, bits, mode_of};
+use super::xattrs::{self, Held, Scope, Xattr};
 
 const SETUID: u32 = 0o4000;
 const SETGID: u32 = 0o2000;
@@ -37,6 +43,10 @@ pub struct Keep {
     pub owner: bool,
     /// Group.
     pub group: bool,
+    /// Extended attributes, those of this scope.
+    pub xattrs: Option<Scope>,
+    /// Access control lists.
+    pub acls: bool,
     /// Whether a regular file can be executed, where `perms` are not kept (`-E`).
     pub executability: bool,
 }
@@ -129,7 +139,10 @@ fn umask_by_setting() -> u32 {
 
 /// What has to be called.
 #[derive(Debug, Default)]
-struct Change {
+struct Change<'e> {
+    xattrs: Option<(&'e [Xattr], Scope)>,
+    /// What has other lists, which are set with the mode that they share items with.
+    acls: Option<&'e Entry>,
     owner: Option<u32>,
     group: Option<u32>,
     mode: Option<u32>,
@@ -139,24 +152,29 @@ struct Change {
     atime: Option<Timestamp>,
 }
 
-impl Change {
-    fn between(entry: &Entry, keep: &Keep, present: Option<&Entry>) -> Self {
+impl<'e> Change<'e> {
+    fn between(entry: &'e Entry, keep: &Keep, present: Option<&Entry>) -> Self {
         let owner = keep.owner && present.is_none_or(|present| present.uid != entry.uid);
         let group = keep.group && present.is_none_or(|present| present.gid != entry.gid);
         // A chown clears these two, so they have to be given again.
         let cleared = (owner || group) && entry.mode & (SETUID | SETGID) != 0;
-        let mode = keep.perms && (cleared || present.is_none_or(|present| present.mode != entry.mode));
+        let is_link = matches!(entry.kind, Kind::Symlink { .. });
+        let acls = keep.acls && !is_link && present.is_none_or(|present| present.acls() != entry.acls());
+        let mode = keep.perms && (cleared || acls || present.is_none_or(|present| present.mode != entry.mode));
         let executability = match present {
             Some(present) if keep.executability && !keep.perms && matches!(entry.kind, Kind::File { .. }) => {
                 Some(with_executability(present.mode, entry.mode)).filter(|mode| *mode != present.mode)
             }
             _ => None,
         };
+        let differ = |scope: &Scope| present.is_none_or(|now| !xattrs::agree(entry.xattrs(), now.xattrs(), *scope));
         let mtime = keep.times && present.is_none_or(|present| present.mtime != entry.mtime);
         Self {
+            acls: acls.then_some(entry),
+            xattrs: keep.xattrs.filter(differ).map(|scope| (entry.xattrs(), scope)),
             owner: owner.then_some(entry.uid),
             group: group.then_some(entry.gid),
-            mode: (mode && !matches!(entry.kind, Kind::Symlink { .. })).then_some(entry.mode).or(executability),
+            mode: (mode && !is_link).then_some(entry.mode).or(executability),
             again: present.filter(|now| (owner || group) && now.mode & (SETUID | SETGID) != 0).map(|now| now.mode),
             mtime: mtime.then_some(entry.mtime),
             atime: entry.atime().filter(|atime| keep.atimes && present.is_none_or(|now| now.atime() != Some(*atime))),
@@ -164,7 +182,8 @@ impl Change {
     }
 
     fn is_empty(&self) -> bool {
-        self.owner.is_none() && self.group.is_none() && self.mode.is_none() && self.timestamps().is_none()
+        let owned = self.owner.is_none() && self.group.is_none();
+        owned && self.xattrs.is_none() && self.acls.is_none() && self.mode.is_none() && self.timestamps().is_none()
     }
 
     fn timestamps(&self) -> Option<Timestamps> {
@@ -178,6 +197,9 @@ impl Change {
 
     fn make(&self, target: &impl Target) -> io::Result<()> {
         let owned = self.give_away(target);
+        // After the owner, which some attributes do not survive, and before the mode, which may close the file to us.
+        let kept = self.xattrs.map_or(Ok(()), |(wanted, scope)| keep_xattrs(target, wanted, scope));
+        let listed = self.acls.map_or(Ok(()), |entry| keep_acls(target, entry));
         let mode = self.mode.map(|mode| match &owned {
             Ok(()) => mode,
             // A program must not run with the rights of an owner that it was never meant to have.
@@ -186,7 +208,7 @@ impl Change {
         let mode = mode.or(self.again.filter(|_| owned.is_ok()));
         let moded = mode.map_or(Ok(()), |mode| target.set_mode(mode));
         let timed = self.timestamps().map_or(Ok(()), |times| target.set_times(&times));
-        owned.and(moded).and(timed)
+        owned.and(moded).and(timed).and(kept).and(listed)
     }
 
     /// Owner and group in one call, or, where that fails, each on its own: one of the two may be allowed.
@@ -209,11 +231,36 @@ impl Change {
     }
 }
 
+/// Attributes of the user's are for who may write to a file: its owner can always see to that.
+fn keep_xattrs(target: &impl Target, wanted: &[Xattr], scope: Scope) -> io::Result<()> {
+    const WRITABLE: u32 = 0o200;
+    let held = target.held()?;
+    let kept = match xattrs::reconcile(&held, wanted, scope) {
+        Err(Errno::ACCESS) => {
+            let mode = target.mode()?;
+            target.set_mode(mode | WRITABLE)?;
+            let kept = xattrs::reconcile(&held, wanted, scope);
+            target.set_mode(mode)?;
+            kept
+        }
+        kept => kept,
+    };
+    kept.map_err(|error| if xattrs::is_unsupported(error) { Capability::Xattrs.error() } else { error.into() })
+}
+
+fn keep_acls(target: &impl Target, entry: &Entry) -> io::Result<()> {
+    let none = Acls::default();
+    let kept = acl::reconcile(&target.held()?, entry.acls().unwrap_or(&none), entry.mode, entry.is_dir());
+    kept.map_err(|error| if xattrs::is_unsupported(error) { Capability::Acls.error() } else { error.into() })
+}
+
 /// Where metadata is set: an open file, or a name in an open directory.
 trait Target {
     fn set_owner(&self, owner: Option<Uid>, group: Option<Gid>) -> io::Result<()>;
     fn set_mode(&self, mode: u32) -> io::Result<()>;
     fn set_times(&self, times: &Timestamps) -> io::Result<()>;
+    fn mode(&self) -> io::Result<u32>;
+    fn held(&self) -> io::Result<Held<'_>>;
 }
 
 impl Target for File {
@@ -227,6 +274,14 @@ impl Target for File {
 
     fn set_times(&self, times: &Timestamps) -> io::Result<()> {
         Ok(futimens(self, times)?)
+    }
+
+    fn mode(&self) -> io::Result<u32> {
+        Ok(stat::mode(&fstat(self)?))
+    }
+
+    fn held(&self) -> io::Result<Held<'_>> {
+        Ok(Held::File(self))
     }
 }
 
@@ -248,6 +303,14 @@ impl Target for Named<'_> {
     fn set_times(&self, times: &Timestamps) -> io::Result<()> {
         Ok(utimensat(self.parent, self.name, times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
+
+    fn mode(&self) -> io::Result<u32> {
+        Ok(stat::mode(&stat::of_name(self.parent, self.name)?))
+    }
+
+    fn held(&self) -> io::Result<Held<'_>> {
+        Held::at(self.parent, &self.name.as_cow_c_str()?, false)
+    }
 }
 
 /// Sets the mode of `name` in `parent` without following it.
@@ -260,7 +323,6 @@ pub(super) fn set_mode_at(parent: BorrowedFd<'_>, name: impl Arg + Copy, mode: u
     use std::os::fd::AsRawFd;
 
     use rustix::fs::{CWD, Mode, OFlags, chmodat, openat};
-    use rustix::io::Errno;
 
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let handle = openat(parent, name, flags, Mode::empty())?;

@@ -1,6 +1,8 @@
 //! A tree on disk, always reached through a handle on its root.
 
+pub mod acl;
 pub mod aside;
+pub mod capability;
 pub mod copy;
 pub mod dir;
 pub mod entry;
@@ -17,3 +19,4 @@ pub mod shelf;
 mod stat;
 #[cfg(test)]
 mod testing;
+pub mod xattrs;

@@ -4,11 +4,15 @@
 //! the entries. What takes more than the `stat` that is made anyway is read here and nowhere else.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{OFlags, Stat};
+use rustix::path::Arg;
 
-use super::entry::Entry;
+use super::acl;
+use super::entry::{Entry, Kind};
 use super::stat;
+use super::xattrs::{self, Held, Scope};
 
 /// What is noted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,13 +21,41 @@ pub struct Notes {
     pub atimes: bool,
     /// Nothing but a way to read: files are opened such that their access times stay, where the system lets us.
     pub unnoticed: bool,
+    /// Extended attributes, those of this scope.
+    pub xattrs: Option<Scope>,
+    /// Access control lists, of all but links.
+    pub acls: bool,
 }
 
 impl Notes {
-    /// Adds to `entry`, of which `stat` tells, what is noted of it.
-    pub(super) fn add(&self, entry: &mut Entry, stat: &Stat) -> io::Result<()> {
+    /// Adds to `entry`, of which `stat` tells and which is `name` in `parent`, what is noted of it; a link is
+    /// taken for what it leads to where the tree `follows` it.
+    pub(super) fn add(
+        &self,
+        entry: &mut Entry,
+        stat: &Stat,
+        parent: BorrowedFd<'_>,
+        name: impl Arg,
+        follows: bool,
+    ) -> io::Result<()> {
         if self.atimes && !entry.is_dir() {
             entry.seldom.get_or_insert_default().atime = Some(stat::atime(stat));
+        }
+        if self.xattrs.is_none() && !self.acls {
+            return Ok(());
+        }
+        let held = Held::at(parent, &name.as_cow_c_str()?, follows)?;
+        if let Some(scope) = self.xattrs {
+            let xattrs = xattrs::read(&held, scope)?;
+            if !xattrs.is_empty() {
+                entry.seldom.get_or_insert_default().xattrs = xattrs;
+            }
+        }
+        if self.acls && !matches!(entry.kind, Kind::Symlink { .. }) {
+            let acls = acl::read(&held, entry.is_dir())?;
+            if !acls.are_none() {
+                entry.seldom.get_or_insert_default().acls = Some(Box::new(acls));
+            }
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::dir::Tree;
+use super::notes::Notes;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -60,6 +61,11 @@ impl Room {
     pub fn at(&self, place: &Path) -> PathBuf {
         let path = if place == Path::new(".") { self.below.clone() } else { self.below.join(place) };
         if path.as_os_str().is_empty() { PathBuf::from(".") } else { path }
+    }
+
+    /// The place with notes of what is in it to be made from here on.
+    pub fn noting(self, notes: Notes) -> Room {
+        Room { tree: self.tree.noting(notes), ..self }
     }
 
     /// Whether there is a directory.

@@ -286,6 +286,9 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     options.retain(|option| !listed || !is_map(option));
     // With a window and -c rsync may give a time anew that it has taken for equal, to what has a list.
     options.retain(|option| !listed || !(option.starts_with("-@") || option.starts_with("--modify-window")));
+    // Part of a mode is in the list: without -p rsync gives what is new that part too, and with --chmod it does not say that the
+    // mode has changed where the list has.
+    options.retain(|option| !listed || !(*option == "--no-p" || option.starts_with("--chmod")));
     // sy keeps what it has kept beside its place, rsync deletes that with --delete-excluded.
     let beside = options.contains(&"-b");
     options.retain(|option| *option != "--delete-excluded" || !beside);
@@ -297,9 +300,13 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     };
     let is_read = options.iter().any(read);
     options.retain(|option| *option != "-U" || !is_read);
+    let accessed = options.contains(&"-U");
     // Of what has larger attributes rsync's receiver gives the mode as well, whether or not that is kept.
     let keeps_modes = !options.contains(&"--no-p") && (options[0] == "-a" || options[0].contains('p'));
-    options.retain(|option| *option != "-X" || keeps_modes);
+    // And with -U, where times are not kept, a time that nobody said.
+    let timeless = !(options.iter().any(|option| *option == "-a" || option.starts_with("-rlt") || *option == "-rt"))
+        || options.contains(&"--no-t");
+    options.retain(|option| *option != "-X" || (keeps_modes && !(timeless && accessed)));
     // With -H it depends on which name of a file is looked at first what these spare, and where --existing meets another
     // type rsync removes that and makes nothing.
     let spares = options
@@ -341,8 +348,9 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     options.retain(|option| *option != "-E" || !compared);
     // Which of the names of a file are one elsewhere too depends on which are looked at first, and links lead to some.
     options.retain(|option| *option != "-H" || !(compared && (follows || named)));
-    // Links and special files that it makes anew for that rsync leaves without their larger attributes.
-    options.retain(|option| *option != "-X" || !compared);
+    // Links and special files that it makes anew for that rsync leaves without their larger attributes, and of a directory that
+    // it makes like another it says again that the lists differ.
+    options.retain(|option| !matches!(*option, "-X" | "-A") || !compared);
     // Of a link that is followed rsync looks at its own attributes, and what is read through links is read more than once.
     let through = follows || options.contains(&"-K");
     options.retain(|option| !matches!(*option, "-U" | "-X" | "-A") || !through);

@@ -13,6 +13,9 @@ use crate::harness::process::Finished;
 use crate::harness::snapshot::Contents;
 use crate::harness::tree::Node;
 
+/// No access time that a case gives to anything is later.
+const LAST_ATIME: i64 = 1_600_000_000;
+
 /// Makes two trees comparable.
 pub fn tree(mut tree: Snapshot, begun: SystemTime, case: &Case) -> Snapshot {
     // A kernel's clock for files lags behind by a tick.
@@ -30,8 +33,13 @@ pub fn tree(mut tree: Snapshot, begun: SystemTime, case: &Case) -> Snapshot {
         if case.enters() && (path.starts_with("outside/sub") || matches!(item.contents, Contents::Symlink(_))) {
             (item.mtime, item.owner) = ((i64::MAX, 0), (0, 0));
         }
-        if item.atime.is_some_and(|secs| secs.max(0) as u64 >= begun.as_secs()) {
+        // That of what has none of its own is when it was made, or read.
+        if item.atime.is_some_and(|secs| secs > LAST_ATIME) {
             item.atime = Some(i64::MAX);
+        }
+        // What list a directory of backups has depends on whether its model has been given its own by then.
+        if is_dir && path.components().any(|part| part.as_os_str() == "backup") {
+            item.xattrs.retain(|name, _| !name.starts_with("system."));
         }
         // What is not kept, linked names have from whichever of them was there before.
         if item.first_name.is_some() && !keeps_times {

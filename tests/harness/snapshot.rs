@@ -26,6 +26,8 @@ pub struct Item {
     pub mode: u32,
     pub mtime: (i64, i64),
     pub owner: (u32, u32),
+    /// Extended attributes, ACLs among them, but for what a system gives to each file by itself.
+    pub xattrs: BTreeMap<String, Vec<u8>>,
     /// Access time in seconds, as rsync keeps it, where it was asked for.
     pub atime: Option<i64>,
     /// The first name of the same file, if it has several names in the tree.
@@ -109,6 +111,20 @@ pub fn atimes(root: &Path) -> BTreeMap<PathBuf, i64> {
         .collect()
 }
 
+/// The extended attributes of what is at `path`; none where there can be none.
+pub fn xattrs(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let (mut names, mut value) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    let len = rustix::fs::llistxattr(path, &mut names[..]).unwrap_or(0);
+    let names = names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let names = names.map(|name| String::from_utf8_lossy(name).into_owned());
+    let told = names.filter(|name| name != "security.selinux" && !name.starts_with("com.apple."));
+    told.filter_map(|name| {
+        let len = rustix::fs::lgetxattr(path, name.as_str(), &mut value[..]).ok()?;
+        Some((name, value[..len].to_vec()))
+    })
+    .collect()
+}
+
 /// The paths below a root, without a look at contents.
 pub fn paths(root: &Path) -> BTreeSet<PathBuf> {
     let (mut found, mut left) = (BTreeSet::new(), vec![PathBuf::from(".")]);
@@ -151,6 +167,7 @@ impl Item {
             mode: found.mode() & 0o7777,
             mtime: (found.mtime(), found.mtime_nsec()),
             owner: (found.uid(), found.gid()),
+            xattrs: xattrs(path),
             atime: None,
             first_name: None,
         }
@@ -170,6 +187,9 @@ impl Item {
         let linked = self.first_name.as_ref().map(|first| format!(" = {first:?}")).unwrap_or_default();
         let ((secs, nanos), (uid, gid)) = (self.mtime, self.owner);
         let atime = self.atime.map(|secs| format!(" read {secs}")).unwrap_or_default();
-        format!("{contents} {:o} {uid}:{gid} {secs}.{nanos:09}{atime}{linked}", self.mode)
+        let xattrs =
+            self.xattrs.iter().map(|(name, value)| format!(" {name}={}", value[..value.len().min(40)].escape_ascii()));
+        let xattrs: String = xattrs.collect();
+        format!("{contents} {:o} {uid}:{gid} {secs}.{nanos:09}{atime}{linked}{xattrs}", self.mode)
     }
 }

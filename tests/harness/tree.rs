@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{Mode, SFlag};
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, XattrFlags, utimensat};
 
 /// What an entry without a time of its own gets: a fixed one, so that two trees written one after the other are equal.
 const DEFAULT_TIME: (i64, u32) = (1_700_000_000, 123_456_789);
@@ -37,6 +37,8 @@ pub struct Spec {
     /// None: what making it makes of it.
     pub atime: Option<(i64, u32)>,
     pub owner: Option<(u32, u32)>,
+    /// Extended attributes.
+    pub xattrs: BTreeMap<String, Vec<u8>>,
 }
 
 /// A tree to be written; `.` is its root.
@@ -98,6 +100,12 @@ impl Tree {
     /// The access time of the entry that was put last.
     pub fn atime(mut self, secs: i64, nanos: u32) -> Tree {
         self.spec().atime = Some((secs, nanos));
+        self
+    }
+
+    /// An extended attribute of the entry that was put last.
+    pub fn xattr(mut self, name: &str, value: impl AsRef<[u8]>) -> Tree {
+        self.spec().xattrs.insert(name.into(), value.as_ref().to_vec());
         self
     }
 
@@ -164,12 +172,16 @@ fn make(path: &Path, node: &Node) -> std::io::Result<()> {
 
 impl Spec {
     pub fn new(node: Node) -> Spec {
-        Spec { node, mode: None, mtime: DEFAULT_TIME, atime: None, owner: None }
+        Spec { node, mode: None, mtime: DEFAULT_TIME, atime: None, owner: None, xattrs: BTreeMap::new() }
     }
 
     fn set_attributes(&self, path: &Path) {
         if let Some((uid, gid)) = self.owner {
             std::os::unix::fs::lchown(path, Some(uid), Some(gid)).expect("root gives files away");
+        }
+        for (name, value) in &self.xattrs {
+            rustix::fs::lsetxattr(path, name.as_str(), value, XattrFlags::empty())
+                .unwrap_or_else(|error| panic!("attribute {name} of {}: {error}", path.display()));
         }
         let usual = if self.node == Node::Dir { 0o755 } else { 0o644 };
         if !matches!(self.node, Node::Symlink(_)) {
@@ -214,4 +226,17 @@ pub fn make_removable(path: &Path) {
 /// A name that is no text.
 pub fn name(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
+}
+
+/// An access control list as Linux keeps it: of owner, group and others, of users, of groups, and a mask.
+pub fn acl([owner, group, other]: [u8; 3], users: &[(u32, u8)], groups: &[(u32, u8)], mask: Option<u8>) -> Vec<u8> {
+    let nobody = u32::MAX;
+    let users = users.iter().map(|(id, perms)| (2u16, *perms, *id));
+    let groups = groups.iter().map(|(id, perms)| (8, *perms, *id));
+    let items = [(1, owner, nobody)].into_iter().chain(users).chain([(4, group, nobody)]).chain(groups);
+    let items = items.chain(mask.map(|perms| (16, perms, nobody))).chain([(32, other, nobody)]);
+    let bytes = |(tag, perms, id): (u16, u8, u32)| {
+        [&tag.to_le_bytes()[..], &u16::from(perms).to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    [2u32.to_le_bytes().to_vec()].into_iter().chain(items.map(bytes)).flatten().collect()
 }

@@ -13,7 +13,7 @@ use crate::harness::process::{Finished, Program};
 use crate::harness::{Sandbox, Snapshot};
 
 /// Runs a client against a server that the test plays.
-fn client(
+pub(super) fn client(
     options: &[&str],
     pull: bool,
     sandbox: &Sandbox,
@@ -31,7 +31,7 @@ fn client(
     finished
 }
 
-fn await_start(wire: &mut Wire<fs::File, fs::File>) {
+pub(super) fn await_start(wire: &mut Wire<fs::File, fs::File>) {
     wire.greet(0);
     assert!(matches!(wire.recv(), Some(Message::SessionStart(_))));
 }

@@ -27,7 +27,7 @@ prop_compose! {
     ) -> Entry {
         let mtime = Timestamp { secs, nanos };
         let atime = atime.map(|(secs, nanos)| Timestamp { secs, nanos: nanos.into() });
-        let seldom = Seldom { link_group, digest, atime }.boxed();
+        let seldom = Seldom { link_group, digest, atime, ..Seldom::default() }.boxed();
         Entry { kind, mode, mtime, uid, gid, seldom, ..Entry::sample("x", Kind::Dir) }
     }
 }

@@ -317,17 +317,21 @@ impl Streamer<'_> {
         if decision.is_settled() && session.options.remove_source_files {
             removal::remove(tree, &entry, &session.monitor);
         }
+        let values = decision.wants_values() && !session.options.dry_run;
         if !decision.action.needs_data() || session.options.dry_run {
             session.monitor.progress.entry_done();
             session.monitor.progress.bytes_done(entry.kind.size());
-            return Ok(false);
+            if values {
+                self.outgoing.send_values(index, &entry, tree)?;
+            }
+            return Ok(values);
         }
         if !entry.is_file() {
             return Err(Error::Stream("contents are wanted of what is no regular file".into()));
         }
         self.in_flight += codec::weight(&entry);
         let want = if decision.action == Action::Delta { Want::Signed } else { Want::Whole };
-        self.outgoing.want(index, Item { entry, tree: tree.clone() }, want);
+        self.outgoing.want(index, Item { entry, tree: tree.clone(), values }, want);
         Ok(true)
     }
 

@@ -8,6 +8,7 @@ use crate::plan::Decision;
 use crate::protocol::codec;
 use crate::protocol::message::{FileList, FileListAck, Message};
 use crate::session::Session;
+use crate::tree::acl::Acls;
 use crate::tree::entry::Entry;
 use crate::tree::owners::Owners;
 
@@ -111,11 +112,17 @@ impl Names {
             return (users, groups);
         }
         for entry in entries {
-            if self.users.insert(entry.uid) {
-                users.extend(self.owners.user_name(entry.uid).map(|name| (entry.uid, name)));
+            let items = || entry.acls().into_iter().flat_map(Acls::each).flat_map(|acl| &acl.items);
+            let of = |group: bool| items().filter(move |item| item.group == group).map(|item| item.id);
+            for uid in of(false).chain([entry.uid]) {
+                if self.users.insert(uid) {
+                    users.extend(self.owners.user_name(uid).map(|name| (uid, name)));
+                }
             }
-            if self.groups.insert(entry.gid) {
-                groups.extend(self.owners.group_name(entry.gid).map(|name| (entry.gid, name)));
+            for gid in of(true).chain([entry.gid]) {
+                if self.groups.insert(gid) {
+                    groups.extend(self.owners.group_name(gid).map(|name| (gid, name)));
+                }
             }
         }
         (users, groups)

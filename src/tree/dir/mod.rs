@@ -21,7 +21,7 @@ mod replace;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -43,6 +43,7 @@ use super::follow::Follow;
 use super::notes::Notes;
 use super::paths::Paths;
 use super::stat::{self, bits};
+use super::xattrs::Held;
 use beneath::Strategy;
 use doors::Doors;
 use handles::Handles;
@@ -110,6 +111,11 @@ impl Tree {
         Tree { notes, ..self }
     }
 
+    /// What notes are made of its entries.
+    pub fn notes(&self) -> Notes {
+        self.notes
+    }
+
     /// The same tree for another thread: one handle on the root, a cache of directories of its own.
     ///
     /// # Errors
@@ -162,8 +168,38 @@ impl Tree {
         name: impl Arg + Copy,
     ) -> io::Result<Entry> {
         let mut entry = stat::entry(paths, stat, parent, name)?;
-        self.notes.add(&mut entry, stat)?;
+        let follows = self.follows(&entry.kind);
+        self.notes.add(&mut entry, stat, parent, name, follows)?;
         Ok(entry)
+    }
+
+    /// Whether what counts as an entry of this kind may be a link to one.
+    fn follows(&self, kind: &Kind) -> bool {
+        self.follow != Follow::NOTHING && !matches!(kind, Kind::Symlink { .. })
+    }
+
+    /// The value of an extended attribute of `entry`, or of what has taken its place; `None` where there is none of that name.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn xattr(&self, relative: &Path, entry: &Entry, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+        let (parent, of) = self.at(relative)?;
+        Held::at(parent.as_fd(), &of.as_cow_c_str()?, self.follows(&entry.kind))?.get(name)
+    }
+
+    /// Makes the large attributes that `entry` has of `relative` known by their values.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn read_values(&self, relative: &Path, entry: &mut Entry) -> io::Result<()> {
+        for place in 0..entry.xattrs().len() {
+            if entry.large(place)
+                && let Some(value) = self.xattr(relative, entry, &entry.xattrs()[place].name)?
+            {
+                entry.set_value(place, value);
+            }
+        }
+        Ok(())
     }
 
     /// Opens the regular file `relative` for reading. Never waits, whatever has taken the file's place.

@@ -1,0 +1,231 @@
+//! Extended attributes: those of an entry as a sorted list, read and brought into line with another's.
+//!
+//! Which attributes there are for us depends on who asks. A source has all but those of the system (ACLs are among them,
+//! see `acl`) and those in which rsync keeps what it could not (`user.rsync.%...`); a destination keeps all as root, and
+//! `user.` ones only as anybody else. What is not for us is never listed, set or removed, whatever a peer says. A large
+//! value is known by its digest only: it is read, or sent, when it turns out to be needed.
+
+mod held;
+
+use std::ffi::{CStr, CString};
+use std::io;
+
+use rustix::io::Errno;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use super::entry::Digest;
+pub(in crate::tree) use held::{Held, is_unsupported};
+
+/// Bytes up to which a value is part of a list.
+pub const INLINE: usize = 64;
+/// Longest value that is kept, in bytes; Linux has none above 64 KiB.
+pub const MAX_VALUE: usize = 512 << 10;
+/// Longest name, in bytes.
+pub const MAX_NAME: usize = 255;
+/// Most attributes of one entry.
+pub const MAX_COUNT: usize = 4096;
+/// Most bytes of their names in all: as many as Linux lists. With the values that are listed it fits a message by far.
+pub const MAX_NAMES: usize = 64 << 10;
+
+/// One attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Xattr {
+    /// Its name, with its namespace.
+    pub name: CString,
+    /// Its value.
+    pub value: Value,
+}
+
+impl Xattr {
+    /// Whether only the digest of its value is known.
+    pub fn is_large(&self) -> bool {
+        matches!(self.value, Value::Large { .. })
+    }
+}
+
+/// The value of an attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// All of it.
+    Whole(Box<[u8]>),
+    /// More than [`INLINE`] bytes.
+    Large {
+        /// How many.
+        len: u32,
+        /// What they amount to.
+        digest: Digest,
+    },
+}
+
+impl Value {
+    /// A value as a list has it.
+    pub fn listed(bytes: Vec<u8>, seed: u64) -> Value {
+        match bytes.len() > INLINE {
+            // Far below 4 GiB: see `MAX_VALUE`.
+            true => {
+                let digest = xxh3_128_with_seed(&bytes, seed).to_be_bytes();
+                Value::Large { len: bytes.len() as u32, digest }
+            }
+            false => Value::Whole(bytes.into()),
+        }
+    }
+}
+
+/// Which attributes are for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Those of other namespaces than `user.` too.
+    pub privileged: bool,
+    /// Those too that rsync keeps for itself: at a source with `-XX` only.
+    pub rsyncs: bool,
+    /// Of the digests of large values.
+    pub seed: u64,
+}
+
+impl Scope {
+    /// Whether an attribute of this name is for us.
+    pub fn has(&self, name: &CStr) -> bool {
+        let name = name.to_bytes();
+        name.len() <= MAX_NAME
+            && !is_the_systems(name)
+            && self.has_namespace(name)
+            && (self.rsyncs || !name.starts_with(b"user.rsync.%"))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn has_namespace(&self, name: &[u8]) -> bool {
+        name.starts_with(b"user.")
+            || (self.privileged && (name.starts_with(b"trusted.") || name.starts_with(b"security.")))
+    }
+
+    /// Names have no namespaces elsewhere; what of them is the system's it says itself.
+    #[cfg(not(target_os = "linux"))]
+    fn has_namespace(&self, _: &[u8]) -> bool {
+        true
+    }
+}
+
+/// Whether an attribute is one that only says in another way what the system knows of a file.
+pub fn is_the_systems(name: &[u8]) -> bool {
+    name.starts_with(b"system.")
+}
+
+/// The attributes of what is held, in the order of their names.
+pub(in crate::tree) fn read(held: &Held<'_>, scope: Scope) -> io::Result<Vec<Xattr>> {
+    let mut names = held.names()?.unwrap_or_default();
+    names.retain(|name| scope.has(name));
+    if names.len() > MAX_COUNT || names.iter().map(|name| name.count_bytes()).sum::<usize>() > MAX_NAMES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has too many attributes"));
+    }
+    names.sort_unstable();
+    let mut xattrs = Vec::with_capacity(names.len());
+    for name in names {
+        // Gone since it was listed, which is as if it had never been.
+        let Some(bytes) = held.get(&name)? else { continue };
+        if bytes.len() > MAX_VALUE {
+            let text = format!("its attribute {name:?} has more than {MAX_VALUE} bytes");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
+        xattrs.push(Xattr { name, value: Value::listed(bytes, scope.seed) });
+    }
+    Ok(xattrs)
+}
+
+/// Makes the attributes of what is held the `wanted` ones, as far as they are for us and their values are known.
+pub(in crate::tree) fn reconcile(held: &Held<'_>, wanted: &[Xattr], scope: Scope) -> Result<(), Errno> {
+    let raw = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    let wanted = || wanted.iter().filter(|xattr| scope.has(&xattr.name));
+    for name in held.names().map_err(raw)?.unwrap_or_default() {
+        if scope.has(&name) && !wanted().any(|xattr| xattr.name == name) {
+            held.remove(&name)?;
+        }
+    }
+    for Xattr { name, value } in wanted() {
+        let Value::Whole(bytes) = value else { continue };
+        let now = held.get(name).map_err(raw)?;
+        if now.is_none_or(|now| *now != **bytes) {
+            held.set(name, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether of `wanted` some large value is for us and is not among what there `is`.
+pub fn lacks_value(wanted: &[Xattr], is: &[Xattr], scope: Scope) -> bool {
+    let lacks = |xattr: &&Xattr| matches!(xattr.value, Value::Large { .. }) && !is.contains(xattr);
+    wanted.iter().filter(|xattr| scope.has(&xattr.name)).find(lacks).is_some()
+}
+
+/// Whether the attributes that are for us are the same.
+pub fn agree(one: &[Xattr], other: &[Xattr], scope: Scope) -> bool {
+    let ours = |xattr: &&Xattr| scope.has(&xattr.name);
+    one.iter().filter(ours).eq(other.iter().filter(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    const SCOPE: Scope = Scope { privileged: false, rsyncs: false, seed: 7 };
+
+    fn xattr(name: &str, bytes: &[u8]) -> Xattr {
+        Xattr { name: CString::new(name).unwrap(), value: Value::Whole(bytes.into()) }
+    }
+
+    #[test]
+    fn only_the_users_own_namespace_is_for_everybody_and_the_systems_for_nobody() {
+        let has = |scope: Scope, name: &str| scope.has(&CString::new(name).unwrap());
+        let root = Scope { privileged: true, ..SCOPE };
+        for name in ["system.posix_acl_access", "user.rsync.%stat", "nothing", &format!("user.{}", "x".repeat(255))] {
+            assert!(!has(SCOPE, name) && !has(root, name), "{name}");
+        }
+        for name in ["security.capability", "trusted.overlay.opaque"] {
+            assert!(!has(SCOPE, name) && has(root, name), "{name}");
+        }
+        assert!(has(SCOPE, "user.x") && has(Scope { rsyncs: true, ..SCOPE }, "user.rsync.%stat"));
+    }
+
+    #[test]
+    fn attributes_are_brought_into_line_and_read_back_by_handle_and_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("f")).unwrap();
+        let by_handle = Held::File(&file);
+        let mut wanted = vec![xattr("user.a", b"1"), xattr("user.b", &[0; 200])];
+        if let Err(error) = reconcile(&by_handle, &wanted, SCOPE) {
+            // A file system without attributes: there is nothing to be seen here.
+            assert!(is_unsupported(error), "{error}");
+            return;
+        }
+        by_handle.set(c"user.rsync.%stat", b"not ours").unwrap();
+        let parent = File::open(dir.path()).unwrap();
+        let by_name = Held::at(parent.as_fd(), c"f", false).unwrap();
+        let found = read(&by_name, SCOPE).unwrap();
+        assert_eq!(found[0], wanted[0]);
+        assert!(matches!(found[1].value, Value::Large { len: 200, .. }) && found.len() == 2);
+        assert_eq!(found[1].value, Value::listed(vec![0; 200], 7));
+        assert_ne!(found[1].value, Value::listed(vec![0; 200], 8));
+        wanted[0] = xattr("user.a", b"2");
+        wanted.remove(1);
+        wanted.push(xattr("user.c", b""));
+        wanted.push(xattr("security.evil", b"set by nobody"));
+        reconcile(&by_name, &wanted, SCOPE).unwrap();
+        assert_eq!(read(&by_handle, SCOPE).unwrap(), wanted[..2]);
+        assert_eq!(by_name.get(c"user.rsync.%stat").unwrap().as_deref(), Some(&b"not ours"[..]));
+    }
+
+    #[test]
+    fn a_value_of_which_only_the_digest_is_known_is_left_for_later() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("f"), "").unwrap();
+        let file = File::open(dir.path().join("f")).unwrap();
+        let large = Xattr { name: c"user.l".into(), value: Value::listed(vec![1; 65], 7) };
+        assert!(matches!(large.value, Value::Large { .. }));
+        let wanted = [large];
+        assert!(lacks_value(&wanted, &[], SCOPE) && !lacks_value(&wanted, &wanted, SCOPE));
+        reconcile(&Held::File(&file), &wanted, SCOPE).unwrap();
+        assert_eq!(read(&Held::File(&file), SCOPE).unwrap(), []);
+    }
+}
