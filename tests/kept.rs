@@ -5,10 +5,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::XattrFlags;
+use serde_json::Value;
 
 use crate::harness::process::Finished;
 use crate::harness::snapshot::xattrs;
-use crate::harness::tree::acl;
+use crate::harness::tree::Node;
 use crate::harness::{Sandbox, Tree, is_root, noise, sync_test};
 
 fn unchanged(finished: &Finished) {
@@ -155,44 +156,67 @@ sync_test!(of_a_link_that_is_followed_the_attributes_are_those_of_what_it_leads_
     }
 });
 
-const OWN: &str = "system.posix_acl_access";
-const DEFAULT: &str = "system.posix_acl_default";
+/// Other systems have lists of other forms, which `sy` does not know.
+#[cfg(target_os = "linux")]
+mod lists {
+    use super::*;
+    use crate::harness::tree::acl;
 
-/// The mode of a path in the destination.
-fn mode(sandbox: &Sandbox, path: &str) -> u32 {
-    fs::metadata(sandbox.destination().join(path)).unwrap_or_else(|error| panic!("{path}: {error}")).mode() & 0o7777
+    const OWN: &str = "system.posix_acl_access";
+    const DEFAULT: &str = "system.posix_acl_default";
+
+    /// The mode of a path in the destination.
+    fn mode(sandbox: &Sandbox, path: &str) -> u32 {
+        fs::metadata(sandbox.destination().join(path)).unwrap_or_else(|error| panic!("{path}: {error}")).mode() & 0o7777
+    }
+
+    sync_test!(access_control_lists_are_kept_with_the_option_and_go_where_the_source_has_none, |sandbox| {
+        let own = acl([7, 5, 1], &[(1, 7), (4242, 4)], &[(2, 5)], Some(6));
+        let bare = acl([7, 7, 7], &[], &[], None);
+        let tree = Tree::new().file("a", "1").xattr(OWN, &own).mode(0o761).file("none", "2").mode(0o640);
+        let tree = tree.dir("dir").xattr(OWN, &own).xattr(DEFAULT, &bare).mode(0o2750).file("dir/b", noise(1, 9000));
+        sandbox.write_source(&tree.fifo("fifo").xattr(OWN, &own).symlink("link", "a"));
+        // What is made there gets a list of its own, unless it is taken away.
+        sandbox.write_destination(&Tree::new().xattr(DEFAULT, acl([7, 7, 7], &[(3, 7)], &[], Some(7))));
+        sandbox.sync(&["-aA"]).ok();
+        sandbox.assert_synced();
+        assert_eq!((mode(sandbox, "a"), mode(sandbox, "none")), (0o761, 0o640));
+        unchanged(&sandbox.sync(&["-aAi"]).ok());
+        let set = |path: &str, name: &str, value: &[u8]| {
+            rustix::fs::setxattr(sandbox.destination().join(path), name, value, XattrFlags::empty()).unwrap();
+        };
+        set("a", OWN, &acl([7, 5, 1], &[(1, 6)], &[], Some(6)));
+        set("none", OWN, &acl([6, 4, 0], &[(1, 6)], &[], Some(4)));
+        set("dir", DEFAULT, &own);
+        let mut lines = sandbox.sync(&["-aAi"]).ok().lines();
+        lines.sort();
+        assert_eq!(lines, [".d.......a. dir/", ".f.......a. a", ".f.......a. none"]);
+        sandbox.assert_synced();
+    });
+
+    sync_test!(whom_a_list_names_is_mapped_like_an_owner, |sandbox| {
+        let own = acl([6, 4, 0], &[(1, 6), (4242, 7)], &[(3, 5)], Some(7));
+        sandbox.write_source(&Tree::new().file("a", "1").xattr(OWN, own).mode(0o670));
+        sandbox.sync(&["-aA", "--usermap=1:5000,4242:5000", "--groupmap=3:6000"]).ok();
+        let mapped = acl([6, 4, 0], &[(5000, 6)], &[(6000, 5)], Some(7));
+        assert_eq!(xattrs(&sandbox.destination().join("a"))[OWN], mapped);
+    });
 }
 
-#[cfg(target_os = "linux")]
-sync_test!(access_control_lists_are_kept_with_the_option_and_go_where_the_source_has_none, |sandbox| {
-    let own = acl([7, 5, 1], &[(1, 7), (4242, 4)], &[(2, 5)], Some(6));
-    let bare = acl([7, 7, 7], &[], &[], None);
-    let tree = Tree::new().file("a", "1").xattr(OWN, &own).mode(0o761).file("none", "2").mode(0o640);
-    let tree = tree.dir("dir").xattr(OWN, &own).xattr(DEFAULT, &bare).mode(0o2750).file("dir/b", noise(1, 9000));
-    sandbox.write_source(&tree.fifo("fifo").xattr(OWN, &own).symlink("link", "a"));
-    // What is made there gets a list of its own, unless it is taken away.
-    sandbox.write_destination(&Tree::new().xattr(DEFAULT, acl([7, 7, 7], &[(3, 7)], &[], Some(7))));
-    sandbox.sync(&["-aA"]).ok();
-    sandbox.assert_synced();
-    assert_eq!((mode(sandbox, "a"), mode(sandbox, "none")), (0o761, 0o640));
-    unchanged(&sandbox.sync(&["-aAi"]).ok());
-    let set = |path: &str, name: &str, value: &[u8]| {
-        rustix::fs::setxattr(sandbox.destination().join(path), name, value, XattrFlags::empty()).unwrap();
-    };
-    set("a", OWN, &acl([7, 5, 1], &[(1, 6)], &[], Some(6)));
-    set("none", OWN, &acl([6, 4, 0], &[(1, 6)], &[], Some(4)));
-    set("dir", DEFAULT, &own);
-    let mut lines = sandbox.sync(&["-aAi"]).ok().lines();
-    lines.sort();
-    assert_eq!(lines, [".d.......a. dir/", ".f.......a. a", ".f.......a. none"]);
-    sandbox.assert_synced();
-});
-
-#[cfg(target_os = "linux")]
-sync_test!(whom_a_list_names_is_mapped_like_an_owner, |sandbox| {
-    let own = acl([6, 4, 0], &[(1, 6), (4242, 7)], &[(3, 5)], Some(7));
-    sandbox.write_source(&Tree::new().file("a", "1").xattr(OWN, own).mode(0o670));
-    sandbox.sync(&["-aA", "--usermap=1:5000,4242:5000", "--groupmap=3:6000"]).ok();
-    let mapped = acl([6, 4, 0], &[(5000, 6)], &[(6000, 5)], Some(7));
-    assert_eq!(xattrs(&sandbox.destination().join("a"))[OWN], mapped);
+sync_test!(holes_cross_the_link_as_such_in_whole_files_and_in_deltas, |sandbox| {
+    let pieces = vec![(0, noise(1, 100_000)), (9 << 20, noise(2, 10_000))];
+    sandbox.write_source(&Tree::new().put("f", Node::Sparse(16 << 20, pieces)));
+    // Shorter, and without a zero that a delta could take from it.
+    Tree::new().file("f", noise(1, 90_000)).mtime(5, 0).write(&sandbox.path("delta"));
+    let stats = sandbox.path("stats");
+    for destination in ["whole", "delta"] {
+        let program = sandbox.program(&["-aS"], &["source/"], destination);
+        program.arg("--stats-file").arg(&stats).run().ok();
+        let made = sandbox.path(destination).join("f");
+        assert!(fs::read(&made).unwrap() == fs::read(sandbox.source().join("f")).unwrap(), "{destination}");
+        assert!(fs::metadata(made).unwrap().blocks() * 512 < 1 << 20, "{destination}");
+        let stats: Value = serde_json::from_slice(&fs::read(&stats).unwrap()).unwrap();
+        let wire = |key: &str| stats[key].as_u64().unwrap_or(0);
+        assert!(wire("wire_out") + wire("wire_in") < 1 << 19, "{destination}: {stats}");
+    }
 });

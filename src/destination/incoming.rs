@@ -115,6 +115,11 @@ impl Incoming {
         self.output.write(bytes)
     }
 
+    /// Appends zeros that were a hole at the sender. To be asked for with `--sparse` only.
+    pub fn hole(&mut self, len: u64) {
+        self.output.hole(len);
+    }
+
     /// Appends what the operations of a piece of a delta say.
     ///
     /// # Errors
@@ -176,6 +181,15 @@ impl Incoming {
 }
 
 impl Output {
+    fn hole(&mut self, len: u64) {
+        // It counts by its length: to hash a terabyte of zeros takes minutes.
+        self.hasher.update(&len.to_be_bytes());
+        if let Some(sparse) = &mut self.sparse {
+            sparse.skip_zeros(len);
+        }
+        self.written += len;
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hasher.update(bytes);
         match &mut self.sparse {

@@ -21,6 +21,8 @@ pub const MIN_VERSION: u16 = 1;
 pub const MAX_VERSION: u16 = 2;
 /// The protocol from which on every build understands a list in chunks, whether or not it sends one.
 pub const CHUNKS_SINCE: u16 = 2;
+/// The capability bit of who understands FILE_HOLE and zeros in a delta: every build since there are these.
+pub const HOLES: u64 = 1 << 32;
 /// Longest HELLO, in bytes after the length field; a later version may add fields up to here.
 const MAX_HELLO: usize = 4096;
 /// How long to go on listening to what is not a HELLO, to show more of it than its first word.
@@ -35,7 +37,7 @@ pub struct Hello {
     pub min_version: u16,
     /// Newest protocol version spoken.
     pub max_version: u16,
-    /// One bit for each wire phase that may be sent to the speaker.
+    /// One bit for each wire phase that may be sent to the speaker, and [`HOLES`].
     pub capabilities: u64,
     /// The speaker's own clock in microseconds.
     pub timestamp: u64,
@@ -51,7 +53,7 @@ impl Hello {
         Hello {
             min_version: MIN_VERSION,
             max_version: MAX_VERSION,
-            capabilities: crate::phases::capabilities(),
+            capabilities: crate::phases::capabilities() | HOLES,
             timestamp: clock.micros(),
             echo,
             software: concat!("sy ", env!("CARGO_PKG_VERSION")).into(),

@@ -40,6 +40,7 @@ pub mod code {
     pub const CHECKSUM_RESP: u8 = 0x09;
     pub const DELTA_DATA: u8 = 0x0a;
     pub const XATTR_VALUE: u8 = 0x0b;
+    pub const FILE_HOLE: u8 = 0x0c;
     pub const PROGRESS: u8 = 0x10;
     pub const UNKEPT: u8 = 0x11;
     pub const FILE_DATA_BATCH: u8 = 0x14;
@@ -72,6 +73,15 @@ pub enum Message {
     FileListEnd(ListEnd),
     /// Sender: contents of a file, in order.
     FileData(FileData),
+    /// Sender: a hole between contents of a file.
+    FileHole {
+        /// The file's place in the list.
+        index: u32,
+        /// Where it begins, in bytes from the start.
+        offset: u64,
+        /// How long it is.
+        len: u64,
+    },
     /// Sender: several small files, each whole.
     FileDataBatch(Batch),
     /// Either: a file's outcome. From the sender: it will not come.
@@ -382,6 +392,12 @@ const LAST: u8 = 0x01;
 const INCOMPLETE: u8 = 0x02;
 const OP_COPY: u8 = 0;
 const OP_LITERAL: u8 = 1;
+const OP_ZEROS: u8 = 2;
+
+/// Zeros from which on a run of them is told by its length.
+const RUN: usize = 4096;
+/// Zeros told at once, at most: as many as a literal has.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 impl Message {
     /// The message's code on the wire.
@@ -394,6 +410,7 @@ impl Message {
             Message::FileListChunkAck(_) => code::FILE_LIST_CHUNK_ACK,
             Message::FileListEnd(_) => code::FILE_LIST_END,
             Message::FileData(_) => code::FILE_DATA,
+            Message::FileHole { .. } => code::FILE_HOLE,
             Message::FileDataBatch(_) => code::FILE_DATA_BATCH,
             Message::FileDone(_) => code::FILE_DONE,
             Message::DeleteBatch(_) => code::DELETE_BATCH,
@@ -452,6 +469,11 @@ impl Message {
                 out.put_u64(data.offset);
                 put_last(out, data.digest.as_ref());
                 return data.data.into_body(buffers);
+            }
+            Message::FileHole { index, offset, len } => {
+                out.put_u32(index);
+                out.put_u64(offset);
+                out.put_u64(len);
             }
             Message::FileDataBatch(batch) => return batch.into_bytes().into_body(buffers),
             Message::DeltaData(delta) => {
@@ -536,6 +558,7 @@ impl Message {
                 let data = Payload::cut(payload, start, buffers);
                 return Ok(Message::FileData(FileData { index, offset, digest, data }));
             }
+            code::FILE_HOLE => Message::FileHole { index: reader.u32()?, offset: reader.u64()?, len: reader.u64()? },
             code::FILE_DATA_BATCH => {
                 return Batch::judge(Payload::cut(payload, 0, buffers)).map(Message::FileDataBatch);
             }
@@ -800,6 +823,29 @@ pub fn put_literal(out: &mut Vec<u8>, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
+/// The same, with long runs of zeros told by their length.
+pub fn put_sparse_literal(out: &mut Vec<u8>, bytes: &[u8]) {
+    let is_zero = |piece: &[u8]| piece.len() == RUN && *piece == ZEROS[..RUN];
+    let mut pieces = bytes.chunks(RUN).peekable();
+    let mut rest = bytes;
+    while let Some(piece) = pieces.next() {
+        let (zero, mut len) = (is_zero(piece), piece.len());
+        while let Some(next) = pieces.next_if(|next| is_zero(next) == zero) {
+            len += next.len();
+        }
+        let (run, after) = rest.split_at(len);
+        rest = after;
+        if zero {
+            for run in run.chunks(ZEROS.len()) {
+                out.put_u8(OP_ZEROS);
+                out.put_u32(run.len() as u32);
+            }
+        } else {
+            put_literal(out, run);
+        }
+    }
+}
+
 /// The operations of a piece of a delta, in order. Ends after the first error.
 pub struct DeltaOps<'a>(Option<Reader<'a>>);
 
@@ -829,6 +875,10 @@ fn delta_op<'a>(reader: &mut Reader<'a>) -> Result<Op<'a>> {
         OP_LITERAL => {
             let len = reader.u32()? as usize;
             reader.bytes(len).map(Op::Literal)
+        }
+        OP_ZEROS => {
+            let len = reader.u32()? as usize;
+            ZEROS.get(..len).map(Op::Literal).ok_or_else(|| Error::Stream(format!("{len} zeros at once in a delta")))
         }
         other => Err(Error::Stream(format!("unknown delta operation {other}"))),
     }

@@ -12,7 +12,7 @@ use super::codec::valid_name;
 use super::frame::{HEADER, MAX_FRAME, RawFrame, parse_header};
 use super::message::*;
 use super::payload::Payload;
-use crate::delta::Block;
+use crate::delta::{Block, Op};
 use crate::error::ExitCode;
 use crate::events::About;
 use crate::options::{DeleteTime, Options};
@@ -117,6 +117,7 @@ fn message() -> impl Strategy<Value = Message> {
         ),
         (any::<u32>(), any::<Option<[u8; 16]>>(), bytes())
             .prop_map(|(index, digest, ops)| Message::DeltaData(DeltaData { index, digest, ops })),
+        any::<(u32, u64, u64)>().prop_map(|(index, offset, len)| Message::FileHole { index, offset, len }),
         (any::<u32>(), any::<u16>(), proptest::option::of(vec(any::<u8>(), 0..900)))
             .prop_map(|(index, place, value)| Message::XattrValue(XattrValue { index, place, value })),
         name().prop_map(|path| Message::Unkept { capability: Capability::Xattrs, path }),
@@ -239,4 +240,21 @@ fn counts_of_another_version_are_taken_as_far_as_both_know_them() {
     assert_eq!(decode(&numbers(255)).map(|all| (all.listed, all.heap.list)), Some((1, 20)));
     let missing_one = &numbers(255)[..255 * 8];
     assert_eq!(decode(missing_one), None, "a count that the frame has no room for");
+}
+
+#[test]
+fn zeros_in_a_delta_take_no_room_and_come_out_as_they_went_in() {
+    let pieces = [vec![1; 5000], vec![0; 20_000], vec![2; 1], vec![0; 30_000], vec![0; 9000]];
+    for bytes in [pieces.concat(), vec![0; 4095], vec![0; 64 << 10], Vec::new(), vec![3; 9000]] {
+        let mut packed = Vec::new();
+        put_sparse_literal(&mut packed, &bytes);
+        let mut unpacked = Vec::new();
+        for op in DeltaOps::new(&packed) {
+            let Ok(Op::Literal(bytes)) = op else { panic!("{op:?}") };
+            unpacked.extend_from_slice(bytes);
+        }
+        assert!(unpacked == bytes);
+        assert!(packed.len() < 20_000, "{} bytes", packed.len());
+    }
+    assert!(DeltaOps::new(b"\x02\0\x01\0\x01").next().is_some_and(|op| op.is_err()), "more than a literal has");
 }

@@ -20,6 +20,9 @@ use crate::tree::entry::{Digest, Entry};
 /// Blocks in one CHECKSUM_RESP.
 const BLOCKS: usize = 16 << 10;
 
+/// Longest file that systems can have.
+const MAX_SIZE: u64 = i64::MAX as u64;
+
 /// Bytes of large attributes that are held of files which have not come: a peer that keeps its window stays far below.
 const MAX_VALUES: usize = 512 << 20;
 
@@ -166,6 +169,9 @@ impl<'a> Arrivals<'a> {
     pub fn handle(&mut self, message: Message) -> Result<Option<Message>> {
         match message {
             Message::FileData(data) => self.take_data(data)?,
+            Message::FileHole { index, offset, len } if self.session.options.sparse => {
+                self.take_hole(index, offset, len)?;
+            }
             Message::FileDataBatch(batch) if self.current.is_none() => self.take_batch(&batch).map(|()| {
                 self.session.done_with(batch.into_bytes());
             })?,
@@ -253,6 +259,26 @@ impl<'a> Arrivals<'a> {
         }
         self.session.done_with(data.data);
         self.end_if_last(data.digest)
+    }
+
+    fn take_hole(&mut self, index: u32, offset: u64, len: u64) -> Result<()> {
+        if self.current.is_none() {
+            self.begin(index, None)?;
+        }
+        let Some(Current { index: current, incoming, .. }) = &mut self.current else { return Ok(()) };
+        let Some(file) = incoming.as_mut().filter(|_| *current == index) else {
+            return match *current == index {
+                true => Ok(()),
+                false => Err(Error::Stream(format!("a hole of file {index} within another's contents"))),
+            };
+        };
+        let ends = offset.checked_add(len).filter(|end| *end <= MAX_SIZE && offset == file.written());
+        if ends.is_none() {
+            return Err(Error::Stream(format!("a hole of {len} bytes at {offset} instead of {}", file.written())));
+        }
+        file.hole(len);
+        self.session.monitor.progress.bytes_done(len);
+        Ok(())
     }
 
     /// Takes small files in, all in one go. What fails in a batch is asked for by itself, and only then reported.

@@ -18,11 +18,13 @@ use crate::delta::{self, Generator, Op, Signature};
 use crate::error::{Error, ExitCode, Result};
 use crate::protocol::buffers::Buffers;
 use crate::protocol::codec;
+use crate::protocol::hello::HOLES;
 use crate::protocol::message::{
     self, ChecksumResp, Counters, DeltaData, FileData, FileDone, Message, Status, XattrValue,
 };
 use crate::protocol::payload::Payload;
 use crate::source::{self, removal};
+use crate::tree::copy::next_data;
 use crate::tree::dir::Tree;
 use crate::tree::entry::{Digest, Entry};
 
@@ -359,6 +361,14 @@ impl<'a> Outgoing<'a> {
             Err(error) => return Ok(Err(error)),
         };
         loop {
+            match reading.hole() {
+                Ok(None) => {}
+                Ok(Some((offset, len))) => {
+                    self.session.monitor.progress.bytes_done(len);
+                    self.session.outbox.send(Message::FileHole { index, offset, len })?;
+                }
+                Err(error) => return Ok(Err(error)),
+            }
             let (offset, data, digest) = match reading.next() {
                 Ok(piece) => piece,
                 Err(error) => return Ok(Err(error)),
@@ -426,10 +436,11 @@ impl<'a> Outgoing<'a> {
         let outbox = self.session.outbox.clone();
         let buffers = self.session.buffers.clone();
         let mut packed = buffers.take(DELTA_ROOM);
-        let mut broken = None;
+        let (sparse, mut broken) = (tells_holes(self.session), None);
         let generated = Generator::new(signature, options).generate(&mut file, &mut |op| {
             match op {
                 Op::Copy { block, count } => message::put_copy(&mut packed, block, count),
+                Op::Literal(bytes) if sparse => message::put_sparse_literal(&mut packed, bytes),
                 Op::Literal(bytes) => message::put_literal(&mut packed, bytes),
             }
             if packed.len() < DELTA_FILL {
@@ -527,6 +538,8 @@ struct Reading {
     file: File,
     left: u64,
     offset: u64,
+    /// Where the next hole may begin that is to be told.
+    data_end: u64,
     hasher: Option<Hasher>,
     buffers: Buffers,
 }
@@ -544,12 +557,30 @@ impl Reading {
             }
             file.seek(SeekFrom::Start(offset))?;
         }
-        Ok(Reading { file, left: len - offset, offset, hasher: Some(hasher), buffers })
+        let data_end = if tells_holes(session) { 0 } else { u64::MAX };
+        Ok(Reading { file, left: len - offset, offset, data_end, hasher: Some(hasher), buffers })
+    }
+
+    /// The hole that comes next, if one does: where it begins, and its length.
+    fn hole(&mut self) -> io::Result<Option<(u64, u64)>> {
+        if self.offset < self.data_end || self.left == 0 {
+            return Ok(None);
+        }
+        let (start, end) = next_data(&self.file, self.offset)?;
+        let (offset, len) = (self.offset, (start - self.offset).min(self.left));
+        self.data_end = end;
+        self.offset += len;
+        self.left -= len;
+        self.file.seek(SeekFrom::Start(self.offset))?;
+        if let Some(hasher) = self.hasher.as_mut().filter(|_| len > 0) {
+            hasher.update(&len.to_be_bytes());
+        }
+        Ok((len > 0).then_some((offset, len)))
     }
 
     /// The next piece: where it belongs, its bytes, and the file's digest if it is the last.
     fn next(&mut self) -> io::Result<(u64, Payload, Option<Digest>)> {
-        let want = self.left.min(CHUNK as u64) as usize;
+        let want = self.left.min(CHUNK as u64).min(self.data_end - self.offset) as usize;
         let mut bytes = self.buffers.take(want);
         let got = (&self.file).take(want as u64).read_to_end(&mut bytes)?;
         let offset = self.offset;
@@ -565,6 +596,11 @@ impl Reading {
         let digest = if self.left == 0 { self.hasher.take().map(|hasher| hasher.finish()) } else { None };
         Ok((offset, Payload::from(bytes), digest))
     }
+}
+
+/// Whether holes are to be kept, and the peer understands when it is told of them.
+fn tells_holes(session: &Session) -> bool {
+    session.options.sparse && session.peer() & HOLES != 0
 }
 
 /// Counts round trips: each file under way occupies one of `depth` slots in turn, and waits for what was in that slot

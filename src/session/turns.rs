@@ -5,9 +5,10 @@
 //! would wait until all of those are decided on; if contents always went first, the list would wait for them, with it the
 //! decisions that the next contents come after, and in the end the link for both. So each has one frame in turn while both
 //! are here. Contents stay in order among themselves, and so does all that is not contents. Contents lose nothing by
-//! overtaking the list: they are of files that have been decided on. They do not overtake an ERROR or a REMARK: what is
-//! said of a file would come after its outcome, when the session may be over, and be lost. Nothing is dropped, doubled or weighed here: what waits is
-//! the channel's to bound.
+//! overtaking the list: they are of files that have been decided on. Holes and values of attributes are contents like any
+//! others, and so stay where they are among them. They do not overtake an ERROR, a REMARK or an UNKEPT: what is said of a file
+//! would come after its outcome, when the session may be over, and be lost. Nothing is dropped, doubled or weighed here: what
+//! waits is the channel's to bound.
 
 use std::collections::VecDeque;
 
@@ -81,11 +82,12 @@ impl Turns {
 }
 
 fn is_remark(heard: &Heard) -> bool {
-    heard.as_ref().is_ok_and(|frame| [code::ERROR, code::REMARK].contains(&frame.code))
+    heard.as_ref().is_ok_and(|frame| [code::ERROR, code::REMARK, code::UNKEPT].contains(&frame.code))
 }
 
 fn is_contents(heard: &Heard) -> bool {
-    let contents = [code::FILE_DATA, code::FILE_DATA_BATCH, code::DELTA_DATA, code::FILE_DONE];
+    let contents =
+        [code::FILE_DATA, code::FILE_DATA_BATCH, code::FILE_HOLE, code::DELTA_DATA, code::FILE_DONE, code::XATTR_VALUE];
     heard.as_ref().is_ok_and(|frame| contents.contains(&frame.code))
 }
 
@@ -129,12 +131,16 @@ mod tests {
             code::SESSION_END,
             code::DELTA_DATA,
             code::PROGRESS,
+            code::XATTR_VALUE,
             DATA,
             code::CHECKSUM_REQ,
+            code::FILE_HOLE,
+            DATA,
         ];
         let came = in_turn(&all);
         assert_eq!(came.len(), all.len());
-        let contents = [code::FILE_DATA_BATCH, code::FILE_DONE, code::DELTA_DATA, DATA];
+        let contents =
+            [code::FILE_DATA_BATCH, code::FILE_DONE, code::DELTA_DATA, code::XATTR_VALUE, DATA, code::FILE_HOLE, DATA];
         let (first, second): (Vec<_>, Vec<_>) = came.iter().partition(|(code, _)| contents.contains(code));
         assert_eq!(first.iter().map(|(code, _)| *code).collect::<Vec<_>>(), contents);
         assert!(second.is_sorted_by_key(|(_, place)| place), "{second:?}");
@@ -144,6 +150,7 @@ mod tests {
     fn nothing_overtakes_a_remark() {
         let all = [CHUNK, code::ERROR, code::FILE_DONE, CHUNK, DATA, DATA];
         assert_eq!(places(&all), [0, 1, 2, 4, 3, 5]);
+        assert_eq!(places(&all.map(|code| if code == code::ERROR { code::UNKEPT } else { code })), places(&all));
         assert_eq!(places(&[CHUNK, DATA, CHUNK, code::ERROR, DATA, CHUNK, DATA]), [1, 0, 2, 3, 4, 6, 5]);
     }
 

@@ -1,4 +1,4 @@
-//! What a peer says of attributes and access control lists: as little to be believed as the rest.
+//! What a peer says of attributes, access control lists and holes: as little to be believed as the rest.
 
 use std::ffi::CString;
 
@@ -12,6 +12,7 @@ use super::clients::{await_start, client};
 use super::*;
 use crate::harness::is_root;
 use crate::harness::snapshot::xattrs;
+use crate::harness::tree::Node;
 
 /// Lets `play` talk to a receiver with these options, and expects it to end the session with 12 and change nothing.
 #[track_caller]
@@ -42,7 +43,7 @@ fn described(entry: Entry, names: &[&str]) -> Entry {
 }
 
 fn keeping() -> Options {
-    Options { xattrs: true, acls: true, ..archive() }
+    Options { xattrs: true, acls: true, sparse: true, ..archive() }
 }
 
 /// A receiver that wants `new` (0) and the value of the second of its attributes.
@@ -120,6 +121,54 @@ fn attributes_of_a_link_are_never_given_to_what_it_leads_to() {
     server.end();
     Snapshot::of(&sandbox.path("outside")).assert_same(&before);
     assert_eq!(xattrs(&sandbox.destination().join("door")).contains_key("trusted.x"), is_root());
+}
+
+#[test]
+fn a_receiver_refuses_holes_where_there_can_be_none() {
+    let hole = |index, offset, len| Message::FileHole { index, offset, len };
+    for (what, message) in [
+        ("of a file that is there", hole(1, 0, 10)),
+        ("elsewhere", hole(0, 7, 10)),
+        ("beyond all files", hole(0, 0, u64::MAX)),
+    ] {
+        refused(what, &keeping(), |server| {
+            wanting(server);
+            server.wire.send(&message);
+        });
+    }
+    refused("of another file", &keeping(), |server| {
+        wanting(server);
+        server.wire.send(&data(0, 0, b"x", false));
+        server.wire.send(&hole(2, 1, 10));
+    });
+    refused("without the option", &archive(), |server| {
+        wanting(server);
+        server.wire.send(&hole(0, 0, 10));
+    });
+}
+
+#[test]
+fn a_peer_that_knows_no_holes_is_sent_their_zeros() {
+    let sandbox = sandbox();
+    let sparse = Node::Sparse(1 << 20, vec![(0, vec![7; 5000])]);
+    Tree::new().put("f", sparse).write(&sandbox.path("sparse"));
+    let mut server = Server::start(Role::Sender, &sandbox.path("sparse/f"), &keeping());
+    assert!(matches!(server.wire.recv(), Some(Message::FileList(_))));
+    server.wire.send(&decisions(0, true, &[Action::Whole]));
+    let mut bytes = 0;
+    loop {
+        match server.wire.recv() {
+            Some(Message::FileData(data)) => {
+                bytes += data.data.len();
+                if data.digest.is_some() {
+                    break;
+                }
+            }
+            other => panic!("{other:?} instead of contents"),
+        }
+    }
+    assert_eq!(bytes, 1 << 20);
+    server.end();
 }
 
 #[test]

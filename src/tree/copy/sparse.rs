@@ -61,6 +61,12 @@ impl<F: AsFd> SparseWriter<F> {
         Ok(())
     }
 
+    /// Goes on after so many zeros more.
+    pub fn skip_zeros(&mut self, len: u64) {
+        self.zeros += len;
+        self.offset += len;
+    }
+
     /// Makes the file as long as what has been written, and returns that length.
     ///
     /// # Errors
@@ -150,7 +156,10 @@ impl SparseWriter<&File> {
 
 /// The next data at or after `offset`. Where there is none any more it begins at the end of the file, and where holes
 /// cannot be asked for at once; its end is without limit then, for only a read can tell.
-fn next_data(source: &File, offset: u64) -> io::Result<(u64, u64)> {
+///
+/// # Errors
+/// The system's, from asking. The file's position is elsewhere afterwards.
+pub fn next_data(source: &File, offset: u64) -> io::Result<(u64, u64)> {
     let start = match seek(source, SeekFrom::Data(offset)) {
         Ok(start) => start,
         Err(Errno::NXIO) => return Ok((seek(source, SeekFrom::End(0))?.max(offset), u64::MAX)),
