@@ -93,7 +93,14 @@ impl Case {
         let destination = (needed || maker.rng.u8(..5) > 0).then(|| maker.destination(&source));
         let mut others = Vec::new();
         for name in OTHERS.into_iter().filter(|name| options.iter().any(|option| option.ends_with(name))) {
-            others.push((name, maker.destination(&source)));
+            let mut other = maker.destination(&source);
+            // rsync follows links there, and sy does not.
+            let is_dir = |path: &Path| source.entries.get(path).is_some_and(|spec| spec.node == Node::Dir);
+            let doors = other.entries.iter_mut().filter(|(path, _)| is_dir(path));
+            for (_, spec) in doors.filter(|(_, spec)| matches!(spec.node, Node::Symlink(_))) {
+                spec.node = Node::Symlink("dangling".into());
+            }
+            others.push((name, other));
         }
         let (mut sources, mut target) = maker.paths(&source, &options);
         if has("-R") {

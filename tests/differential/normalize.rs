@@ -41,6 +41,10 @@ pub fn tree(mut tree: Snapshot, begun: SystemTime, case: &Case) -> Snapshot {
         if is_dir && path.components().any(|part| part.as_os_str() == "backup") {
             item.xattrs.retain(|name, _| !name.starts_with("system."));
         }
+        // And the link's mode, in which all may write, to the directory of backups.
+        if case.enters() && is_dir && path.starts_with("backup") {
+            item.mode = 0;
+        }
         // What is not kept, linked names have from whichever of them was there before.
         if item.first_name.is_some() && !keeps_times {
             item.mtime = (i64::MAX, 0);
