@@ -99,7 +99,8 @@ fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
     let outline = Outline::of(&source.entries, source.complete, options);
     let mut destination = Destination::open(path, outline, options, filter, seed, monitor)?;
     destination.delete_early(&source.entries, &mut |_| {});
-    let decisions: Vec<Decision> = source.entries.iter().map(|entry| destination.prepare(entry)).collect();
+    let mut decisions: Vec<Decision> = source.entries.iter().map(|entry| destination.prepare(entry)).collect();
+    destination.settle_waiting(&source.entries, &mut decisions);
     let decided = Instant::now();
     for (index, (entry, decision)) in source.entries.iter().zip(&decisions).enumerate() {
         destination.announce(entry, *decision);

@@ -73,6 +73,11 @@ bitflags! {
         const VALUES = 2048;
         /// Access control lists.
         const ACLS = 4096;
+        /// Of a hard link: no name of its file is there yet. It becomes a link to one that comes later, or is asked for when
+        /// all are listed. Never shown.
+        const WAITS = 8192;
+        /// It is what names of its file that wait become links to. Never shown.
+        const LEADS = 16384;
     }
 }
 
@@ -91,7 +96,8 @@ impl Decision {
 
     /// What is told of it: what only the other end needs is left out.
     pub fn told(self) -> Decision {
-        Decision { changes: self.changes - Changes::SETTLED - Changes::VALUES, ..self }
+        let never_shown = Changes::SETTLED | Changes::VALUES | Changes::WAITS | Changes::LEADS;
+        Decision { changes: self.changes - never_shown, ..self }
     }
 
     /// Whether values of large extended attributes are wanted.
@@ -104,7 +110,17 @@ impl Decision {
         self.changes.contains(Changes::SETTLED)
     }
 
-    /// Whether the entry becomes a link to a name that is in the list before it.
+    /// Whether it is not known yet what the entry becomes a link to, if anything.
+    pub fn waits(self) -> bool {
+        self.changes.contains(Changes::WAITS)
+    }
+
+    /// Whether names that wait become links to the entry.
+    pub fn leads(self) -> bool {
+        self.changes.contains(Changes::LEADS)
+    }
+
+    /// Whether the entry becomes a link to another name of the list.
     pub fn follows_leader(self) -> bool {
         self.action == Action::HardLink && !self.changes.contains(Changes::ELSEWHERE)
     }

@@ -338,6 +338,50 @@ fn a_sender_refuses_decisions_on_chunks_that_do_not_fit() {
 }
 
 #[test]
+fn a_sender_refuses_names_that_wait_for_nothing_and_words_about_them_out_of_turn() {
+    if phases::capabilities() & phases::capability("5.1") == 0 {
+        return;
+    }
+    let (waits, leads) = (Changes::NEW | Changes::WAITS, Changes::LEADS);
+    let ack = |id, count, decisions: &[(u32, Action, Changes)]| {
+        let decisions = decisions.iter().map(|(place, action, changes)| {
+            let decision = Decision { action: *action, changes: *changes };
+            (*place, decision)
+        });
+        Message::FileListChunkAck(ChunkAck { id, count, decisions: decisions.collect() })
+    };
+    let waiting = ack(1, 4, &[(1, Action::HardLink, waits), (2, Action::HardLink, waits)]);
+    let settled = ack(1, 4, &[]);
+    // The source is `.` with the two names `a` and `b` of a file, and `c`: a chunk, and the one of the roots before it.
+    let cases = [
+        ("a directory that waits", vec![ack(1, 4, &[(0, Action::HardLink, waits)])]),
+        ("a name without others", vec![ack(1, 4, &[(3, Action::HardLink, waits)])]),
+        ("a name that waits and whose contents are wanted", vec![ack(1, 4, &[(1, Action::Whole, waits)])]),
+        ("a leader that nobody waits for", vec![ack(1, 4, &[(1, Action::Skip, leads)])]),
+        ("a leader of others", vec![ack(1, 4, &[(1, Action::HardLink, waits), (3, Action::Skip, leads)])]),
+        ("the end while names wait", vec![waiting.clone(), Message::SessionEnd(Counters::default())]),
+        ("more names than wait", vec![waiting.clone(), ack(2, 3, &[])]),
+        ("none of those that wait", vec![waiting.clone(), ack(2, 0, &[])]),
+        ("names of a chunk that there is not", vec![waiting.clone(), ack(3, 2, &[])]),
+        ("a name that goes on waiting", vec![waiting.clone(), ack(2, 2, &[(0, Action::HardLink, waits)])]),
+        ("a leader in the end", vec![waiting, ack(2, 2, &[(0, Action::Skip, leads)])]),
+        ("names that have not waited", vec![settled, ack(2, 1, &[])]),
+    ];
+    for (what, messages) in cases {
+        let sandbox = Sandbox::new(Way::Push);
+        sandbox.write_source(&Tree::new().file("a", "a").hard_link("b", "a").file("c", "c"));
+        let options = Options { hard_links: true, ..archive() };
+        let mut server = Server::start_for(u64::MAX, Role::Sender, &sandbox.path("source/"), &options);
+        while !matches!(server.wire.recv(), Some(Message::FileListEnd(_)) | None) {}
+        server.wire.send(&ack(0, 0, &[]));
+        messages.iter().for_each(|message| server.wire.send(message));
+        let word = server.wire.last_word();
+        assert_eq!(word.map(|word| word.code), Some(ExitCode::Stream), "{what}");
+        assert_eq!(server.end().0, 12, "{what}");
+    }
+}
+
+#[test]
 fn a_sender_gathers_one_signature_at_a_time() {
     if phases::capabilities() & phases::capability("5.1") == 0 {
         return;

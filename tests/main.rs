@@ -14,6 +14,7 @@ mod failures;
 mod files_from;
 mod filter;
 mod fuzz;
+mod hard_links;
 mod hostile;
 mod interop;
 mod kept;

@@ -1,7 +1,8 @@
 //! Hard links: which names of the list are one file, and which of them the others become links to.
 //!
-//! The first name of a group that is there or will be leads it; it is dealt with as any file. The others are linked to it
-//! when all contents are in place.
+//! The first name of a group that the destination has leads it, for its contents are the least work; it is dealt with as
+//! any file. Names before it that are not there wait for it, and if there is none the last of them leads. The others are
+//! linked to it when its contents are in place. Where nothing was there nobody waits: the first name leads.
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,52 @@ pub(super) struct Leader {
 }
 
 impl Destination {
+    /// Has a file that is not there wait for a later name of it that may be. Asked only where names may wait.
+    pub(super) fn put_off(&self, entry: &Entry, existing: Option<&Entry>, decision: Decision) -> Decision {
+        let is_there = existing.is_some_and(Entry::is_file);
+        match entry.link_group().is_some() && decision.action == Action::Whole && !is_there {
+            true => Decision { action: Action::HardLink, changes: decision.changes | Changes::WAITS },
+            false => decision,
+        }
+    }
+
+    /// Says whether names may wait from here on, where some do: whoever hears of a list in pieces holds them meanwhile.
+    pub fn let_names_wait(&mut self, may: bool) {
+        self.names_may_wait = may && self.had_any;
+    }
+
+    /// Whether anything stands here: what cannot be listed does.
+    pub(super) fn has_any(&self) -> bool {
+        let listed = self.tree.as_ref().map(|tree| tree.list(Path::new(".")));
+        listed.is_some_and(|listed| listed.map_or(true, |names| !names.is_empty()))
+    }
+
+    /// All names are listed, and none leads the group of an entry that waits: it does.
+    pub fn lead_after_all(&mut self, entry: &Entry) -> Decision {
+        let place = self.place(entry).into_owned();
+        if let Some(group) = entry.link_group() {
+            self.leaders.insert(group, Leader { place, stays: false, room: None });
+        }
+        let decision = Decision::new(Action::Whole, Changes::NEW);
+        match self.options.dry_run {
+            true => decision,
+            false => plan::with_values(decision, entry, None, self.powers(entry)),
+        }
+    }
+
+    /// Settles what becomes of names that wait, in a list that is all decided about.
+    pub fn settle_waiting(&mut self, entries: &[Entry], decisions: &mut [Decision]) {
+        if !self.names_may_wait {
+            return;
+        }
+        for (entry, decision) in entries.iter().zip(decisions).rev().filter(|(_, decision)| decision.waits()) {
+            *decision = match self.leader(entry) {
+                Some(_) => decision.told(),
+                None => self.lead_after_all(entry),
+            };
+        }
+    }
+
     /// Makes an entry the one that later names of its file are linked to, if it is the first that is there, or will be.
     pub(super) fn lead(
         &mut self,
@@ -32,7 +79,7 @@ impl Destination {
     ) {
         let Some(group) = entry.link_group() else { return };
         // What stood there has gone, for it is elsewhere.
-        if decision.action == Action::Skip && likeness.is_some() {
+        if decision.waits() || (decision.action == Action::Skip && likeness.is_some()) {
             return;
         }
         let same_type = existing.is_some_and(|existing| existing.kind.same_type(&entry.kind));
@@ -51,7 +98,7 @@ impl Destination {
         }
     }
 
-    /// The decision on an entry that is another name of one before it; `None` for any other entry.
+    /// The decision on an entry that is another name of one that leads; `None` for any other entry.
     pub(super) fn follow_leader(&self, entry: &Entry, place: &Path, existing: Option<&Entry>) -> Option<Decision> {
         let leader = self.leaders.get(&entry.link_group()?).filter(|_| self.options.takes(entry))?;
         // The two are one file elsewhere too: a link to that is one to the leader.

@@ -114,6 +114,10 @@ pub struct Destination {
     modes: HashMap<PathBuf, u32>,
     /// The name of each hard-link group that the others become links to.
     leaders: HashMap<u32, Leader>,
+    /// Whether there was anything here before, if links are to be kept.
+    had_any: bool,
+    /// Whether names that are not there may wait for others of their files that are.
+    names_may_wait: bool,
     /// Whether things may be deleted: asked for, and the list is all of the source.
     may_delete: bool,
     /// Whether a listed file of the source could not be read.
@@ -182,6 +186,8 @@ impl Destination {
             before: HashMap::new(),
             modes: HashMap::new(),
             leaders: HashMap::new(),
+            had_any: false,
+            names_may_wait: false,
             may_delete: options.delete.is_some(),
             source_failed: false,
             noted: Vec::new(),
@@ -201,6 +207,8 @@ impl Destination {
         }
         destination.open_root(!outline.is_empty || location::copies_contents(path))?;
         let notes = options.notes_of_destination(seed, destination.is_root);
+        destination.had_any = options.hard_links && destination.has_any();
+        destination.let_names_wait(true);
         destination.elsewhere = Elsewhere::open(destination.tree.as_ref(), &destination.root, options, notes, monitor)?;
         if let Some(tree) = &destination.tree {
             destination.backup = Backup::open(tree, options)?;
@@ -354,6 +362,9 @@ impl Destination {
             None => self.decide(entry, place, existing.as_ref()),
         };
         let likeness = self.consult(entry, place, existing.as_ref(), &mut decision);
+        if self.names_may_wait && likeness.is_none() {
+            decision = self.put_off(entry, existing.as_ref(), decision);
+        }
         if entry.is_dir() && existing.as_ref().is_none_or(|existing| !existing.is_dir()) {
             let absent = if decision.action == Action::Skip { &mut self.ignored } else { &mut self.empty };
             absent.insert(place.to_path_buf());

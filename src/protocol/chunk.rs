@@ -94,7 +94,10 @@ pub struct State {
     pub incomplete: bool,
 }
 
-/// The decisions on a chunk.
+/// Names that have waited to the end of the list and are decided on in one acknowledgement.
+pub const LATE_NAMES: usize = 64 << 10;
+
+/// The decisions on a chunk, or after the last one on names that wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkAck {
     /// The chunk.

@@ -27,9 +27,11 @@ use crate::tree::entry::Entry;
 
 mod dirs;
 mod order;
+mod waiting;
 
 use dirs::{Coming, Dirs, Held};
 use order::name_of;
+use waiting::Waiting;
 
 /// Bytes of signatures that are under way before no more are made: a few round trips' worth on any link. Few in tests.
 const SIGNATURES: usize = if cfg!(test) { 1 << 10 } else { 8 << 20 };
@@ -61,6 +63,7 @@ pub fn receive(
         next_index: 0,
         to_sign: VecDeque::new(),
         followers: HashMap::new(),
+        waiting: Waiting::default(),
         end: None,
         wanted: false,
     };
@@ -89,6 +92,7 @@ struct Receiver<'a> {
     to_sign: VecDeque<u32>,
     /// Links to files that are still wanted, by their group, each with its directory.
     followers: HashMap<u32, Vec<(Entry, Decision, u32)>>,
+    waiting: Waiting,
     end: Option<ListEnd>,
     /// Whether any contents were wanted.
     wanted: bool,
@@ -133,7 +137,7 @@ impl Receiver<'_> {
         }
         self.arrivals.session.monitor.progress.listed.store(true, Relaxed);
         self.end = Some(end);
-        Ok(())
+        self.end_waiting()
     }
 
     fn take_chunk(&mut self, chunk: &Chunk) -> Result<()> {
@@ -210,12 +214,14 @@ impl Receiver<'_> {
         let too_many = || Error::Stream("more entries than a list may have".into());
         self.next_index = first.checked_add(count).ok_or_else(too_many)?;
         let (mut decisions, mut signed) = (Vec::new(), Vec::new());
+        self.arrivals.destination.let_names_wait(self.waiting.has_room(&self.held));
         for (place, entry) in (0u32..).zip(own.into_iter().chain(entries)) {
             let destination = &mut self.arrivals.destination;
-            let decision = match entry.is_dir() {
+            let mut decision = match entry.is_dir() {
                 true => destination.prepare(&entry),
                 false => destination.prepare_with(&entry, &mut dir.found),
             };
+            self.note_leader(&entry, &mut decision);
             if decision != Decision::SKIP {
                 decisions.push((place, decision));
             }
@@ -239,6 +245,9 @@ impl Receiver<'_> {
 
     /// Does what a decision asks for, or notes what it waits for. Hands a directory's own entry back.
     fn decided(&mut self, number: u32, index: u32, entry: Entry, decision: Decision) -> Result<Option<Entry>> {
+        if decision.waits() {
+            return self.wait(number, index, entry, decision).map(|()| None);
+        }
         let wet = !self.arrivals.session.options.dry_run;
         if wet && decision.action.needs_data() {
             self.wanted = true;
@@ -249,15 +258,12 @@ impl Receiver<'_> {
             self.arrivals.want(index, Wanted::new(entry, decision, number));
             return Ok(None);
         }
-        self.arrivals.destination.announce(&entry, decision);
+        self.tell(&entry, decision);
         if wet && decision.wants_values() {
             self.wanted = true;
             self.hold(number, &entry)?;
             self.arrivals.want_values(index, entry.clone(), number);
         }
-        let progress = &self.arrivals.session.monitor.progress;
-        progress.entry_done();
-        progress.bytes_done(entry.kind.size());
         if wet && decision.follows_leader() {
             if entry.link_group().is_some_and(|group| self.followers.contains_key(&group)) {
                 self.hold(number, &entry)?;
@@ -268,6 +274,14 @@ impl Receiver<'_> {
             return Ok(None);
         }
         Ok(Some(entry).filter(Entry::is_dir))
+    }
+
+    /// Tells the user of an entry that no contents are wanted of.
+    fn tell(&self, entry: &Entry, decision: Decision) {
+        self.arrivals.destination.announce(entry, decision);
+        let progress = &self.arrivals.session.monitor.progress;
+        progress.entry_done();
+        progress.bytes_done(entry.kind.size());
     }
 
     /// Notes that a link waits for the file that it is to be a name of.
@@ -304,6 +318,7 @@ impl Receiver<'_> {
 
     /// Goes on from the files that are done with: their links are made, their directories wait for one thing fewer.
     fn settle(&mut self) -> Result<()> {
+        self.settle_waiting();
         for Wanted { entry, dir, .. } in self.arrivals.take_settled() {
             let waiting = entry.link_group().and_then(|group| self.followers.remove(&group));
             for (link, decision, dir) in waiting.into_iter().flatten() {
@@ -336,7 +351,8 @@ impl Receiver<'_> {
         let mut teller = Teller::new(self.arrivals.session);
         self.arrivals.destination.delete_noted(&mut |deleted| teller.tell(deleted));
         teller.finish()?;
-        let round_trips = 1 + u64::from(self.wanted) + u64::from(self.arrivals.was_redone());
+        let late = u64::from(self.wanted) + u64::from(self.waiting.asked) + u64::from(self.arrivals.was_redone());
+        let round_trips = 1 + late;
         Ok(Counters { round_trips, ..self.arrivals.destination.counters })
     }
 }

@@ -54,7 +54,8 @@ fn receive_whole(
     let mut teller = Teller::new(session);
     destination.delete_early(&entries, &mut |deleted| teller.tell(deleted));
     teller.finish()?;
-    let decisions: Vec<Decision> = entries.iter().map(|entry| destination.prepare(entry)).collect();
+    let mut decisions: Vec<Decision> = entries.iter().map(|entry| destination.prepare(entry)).collect();
+    destination.settle_waiting(&entries, &mut decisions);
     let mut teller = Teller::new(session);
     destination.take_cleared().into_iter().for_each(|deleted| teller.tell(deleted));
     teller.finish()?;

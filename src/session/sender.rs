@@ -66,11 +66,14 @@ pub fn run(
 /// Tells the user what the receiver decided, in the order of the list.
 fn announce(session: &Session, source: &Source, decisions: &[Decision]) {
     let mut leaders = HashMap::new();
+    for (entry, _) in source.entries.iter().zip(decisions).filter(|(_, decision)| !decision.follows_leader()) {
+        entry.link_group().map(|group| leaders.entry(group).or_insert(entry.relative()));
+    }
     for (entry, decision) in source.entries.iter().zip(decisions) {
         if entry.implied {
             continue;
         }
-        let leader = entry.link_group().map(|group| *leaders.entry(group).or_insert(entry.relative()));
+        let leader = entry.link_group().and_then(|group| leaders.get(&group).copied());
         let link_to = leader.filter(|_| decision.follows_leader());
         session.monitor.event(&Event::Item { entry, decision: decision.told(), link_to });
         if !decision.action.needs_data() {

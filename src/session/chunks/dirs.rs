@@ -46,6 +46,11 @@ impl Held {
         Err(Error::Stream(format!("files and directories that are not done with take more than {mib} MiB")))
     }
 
+    /// Whether a half of what may be held is left, so that what can be held or not may be.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes <= self.most / 2
+    }
+
     /// One thing held is done with.
     pub(super) fn release(&mut self, name: usize) {
         self.bytes = self.bytes.saturating_sub(name + EACH);

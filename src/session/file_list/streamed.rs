@@ -29,6 +29,10 @@ use crate::tree::dir::Tree;
 use crate::tree::entry::Entry;
 use crate::tree::scanner::Visited;
 
+mod waiting;
+
+use waiting::Waiting;
+
 /// Entries that are listed and not yet dealt with, before the sender waits to list more: a few MiB, and one chunk beyond.
 /// Those with a long path count for several, at both ends. Few in tests, whose trees are small.
 const WINDOW: usize = if cfg!(test) { 8 } else { 64 << 10 };
@@ -53,6 +57,7 @@ pub fn run(session: &mut Session, lister: Lister) -> Result<(Counters, Option<Co
         sent: VecDeque::new(),
         in_flight: 0,
         leaders: HashMap::new(),
+        waiting: Waiting::default(),
         listed: Counters::default(),
         wanted: false,
         begun,
@@ -105,6 +110,7 @@ struct Streamer<'a> {
     in_flight: usize,
     /// The first name of each hard-link group, for what the user is told.
     leaders: HashMap<u32, PathBuf>,
+    waiting: Waiting,
     listed: Counters,
     /// Whether any contents were wanted.
     wanted: bool,
@@ -273,7 +279,7 @@ impl Streamer<'_> {
             Some(Message::FileListChunkAck(ack)) => self.take_decisions(ack)?,
             Some(Message::SessionEnd(counters)) => {
                 let lists = self.lister.is_some() || self.listing.is_some();
-                if lists || !self.sent.is_empty() || !self.outgoing.is_idle() {
+                if lists || !self.sent.is_empty() || !self.waiting.is_empty() || !self.outgoing.is_idle() {
                     return Err(Error::Stream("the receiver ends before all is sent".into()));
                 }
                 return Ok(Some(counters));
@@ -284,6 +290,9 @@ impl Streamer<'_> {
     }
 
     fn take_decisions(&mut self, ack: ChunkAck) -> Result<()> {
+        if self.lister.is_none() && self.listing.is_none() && self.sent.is_empty() && ack.id == self.next_chunk {
+            return self.take_late_decisions(ack);
+        }
         let sent = self.sent.pop_front().filter(|sent| sent.id == ack.id);
         let Some(sent) = sent else {
             return Err(Error::Stream(format!("decisions on chunk {}, which they are not due for", ack.id)));
@@ -308,6 +317,12 @@ impl Streamer<'_> {
 
     /// Does what a decision asks for; says whether that is contents.
     fn decided(&mut self, index: u32, entry: Entry, decision: Decision, tree: &Arc<Tree>) -> Result<bool> {
+        if decision.waits() {
+            return self.keep_waiting(index, entry, decision, tree).map(|()| false);
+        }
+        if decision.leads() {
+            self.lead(&entry)?;
+        }
         let session = &self.outgoing.session;
         let group = entry.link_group();
         let leader =
@@ -337,7 +352,8 @@ impl Streamer<'_> {
 
     /// What was counted. The list and the decisions are one round trip, contents and the end another.
     fn counters(&self) -> Counters {
-        let round_trips = 1 + u64::from(self.wanted) + u64::from(self.outgoing.was_redone());
+        let late = u64::from(self.wanted) + u64::from(self.waiting.asked) + u64::from(self.outgoing.was_redone());
+        let round_trips = 1 + late;
         Counters {
             listed: self.listed.listed,
             total: self.listed.total,

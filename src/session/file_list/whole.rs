@@ -48,6 +48,9 @@ pub fn exchange(session: &mut Session, entries: &[Entry], complete: bool) -> Res
     if impossible {
         return Err(Error::Stream("contents are wanted of what is no regular file".into()));
     }
+    if decisions.iter().any(|decision| decision.waits() || decision.leads()) {
+        return Err(Error::Stream("a name is to wait for another, though all are listed".into()));
+    }
     Ok(decisions)
 }
 
