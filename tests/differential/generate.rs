@@ -320,6 +320,9 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
         .iter()
         .any(|option| matches!(*option, "-u" | "--size-only" | "--existing") || option.contains("-size="));
     options.retain(|option| *option != "-H" || !spares);
+    // Lines of a merge file then are one rule, of which there may be no sense to be made: rsync stops, sy leaves its directory.
+    let ruled = options.iter().any(|option| MERGES.contains(option));
+    options.retain(|option| *option != "-0" || !ruled);
     // Where both are to be told, the code of rsync depends on which of its ends hears of which.
     let tells_limit = options.iter().any(|option| option.starts_with("--max-delete"));
     options.retain(|option| *option != "--ignore-errors" || !tells_limit);

@@ -87,11 +87,19 @@ fn disagreement(way: Way, seed: u64) -> Option<String> {
         assert!(copied.expect("cp").success());
     }
     let source = Snapshot::of(&sandbox.source());
-    let begun = SystemTime::now();
+    let linked = case.options.iter().any(|option| option == "-H");
+    let others = || {
+        let names = case.others.iter().filter(|_| linked).map(|(name, _)| name);
+        names.map(|name| Snapshot::of(&sandbox.path("rsync").join(name))).collect::<Vec<_>>()
+    };
+    let (others_before, begun) = (others(), SystemTime::now());
     case.source.set_atimes(&sandbox.source());
     let theirs = run_rsync(&case, &sandbox);
     case.source.set_atimes(&sandbox.source());
-    let linked = case.options.iter().any(|option| option == "-H");
+    if others() != others_before {
+        // Of a special file with several names rsync may link one to what another directory has, and then change that.
+        return None;
+    }
     // With a limit it depends on what was deleted before whether a directory can make way.
     if theirs.stderr.contains("Too many levels of symbolic links") {
         // In a dry run rsync looks at what is in a directory where a link still stands, and does so through the link.
