@@ -147,6 +147,8 @@ pub struct Options {
     pub groupmap: Option<Vec<u8>>,
     /// `--numeric-ids`: do not map owner and group by name.
     pub numeric_ids: bool,
+    /// `--list-only`: there is no destination, and nothing is decided about. Only the client knows.
+    pub list_only: bool,
     /// `-n`: decide and report, change nothing.
     pub dry_run: bool,
     /// `-z`: compress the link with zstd.

@@ -19,6 +19,7 @@ mod hostile;
 mod interop;
 mod kept;
 mod links;
+mod listing;
 mod merge_files;
 #[cfg(not(feature = "daemon"))]
 mod no_daemon;

@@ -19,7 +19,7 @@ const OUTPUT: &str = "Output";
 /// Syncs file trees, on one machine or between two over ssh, as rsync does.
 ///
 /// A SRC with a trailing slash means its contents, one without means itself. With none of -a -r -l -p -t -g -o -D -d
-/// given, sy means -a.
+/// given, sy means -a. Without a DST, SRC is listed.
 #[derive(Debug, Parser)]
 #[command(
     name = "sy",
@@ -31,7 +31,7 @@ const OUTPUT: &str = "Output";
     args_override_self = true,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    override_usage = "sy [OPTION]... SRC... DST\n       sy [OPTION]... SRC... [USER@]HOST:DST\n       sy [OPTION]... [USER@]HOST:SRC... DST\n       sy <phases|completions|man|daemon> ...",
+    override_usage = "sy [OPTION]... SRC... DST\n       sy [OPTION]... SRC... [USER@]HOST:DST\n       sy [OPTION]... [USER@]HOST:SRC... DST\n       sy [OPTION]... SRC|[USER@]HOST:SRC\n       sy <phases|completions|man|daemon> ...",
     after_help = "A directory whose name is that of a command (phases, completions, man, daemon) is given as ./NAME.",
 )]
 pub struct Args {
@@ -226,6 +226,11 @@ pub struct Args {
     #[arg(long, help_heading = COMPARISON)]
     pub ignore_existing: bool,
 
+    /// List what would be copied, a line each, and do nothing; a source without a destination means the same
+    ///
+    /// Without -r only what is in a directory itself. Targets of links are told with -l.
+    #[arg(long, help_heading = OUTPUT)]
+    pub list_only: bool,
     /// Say what would be done, and do nothing
     #[arg(short = 'n', long, help_heading = WRITING)]
     pub dry_run: bool,

@@ -13,6 +13,7 @@ use clap::{ArgMatches, FromArgMatches};
 use super::args::{Args, Buffering};
 use super::format::Format;
 use super::info::{self, Info, Topic};
+use super::list::Listing;
 use super::log::Wanted;
 use super::when;
 use crate::daemon;
@@ -119,6 +120,8 @@ pub struct Output {
     pub log: Option<Wanted>,
     /// `--json`.
     pub json: bool,
+    /// `--list-only`, or no destination: what would be copied is listed, and nothing else is said of it.
+    pub list: Option<Listing>,
     /// `--stats-file`.
     pub stats_file: Option<PathBuf>,
 }
@@ -131,11 +134,15 @@ impl Config {
     pub fn resolve(matches: &ArgMatches) -> Result<Config> {
         let args = Args::from_arg_matches(matches).map_err(|error| Error::Usage(error.to_string()))?;
         let mut locations = args.paths.iter().map(parse_location).collect::<Result<Vec<_>>>()?;
-        let destination = locations
-            .pop()
-            .filter(|_| !locations.is_empty())
-            .ok_or_else(|| Error::Usage("a sync needs a source and a destination: sy [OPTION]... SRC... DST".into()))?;
-        let mut options = options(&args, matches)?;
+        let lists = args.list_only || locations.len() == 1;
+        let destination = if locations.len() > 1 { locations.pop() } else { None };
+        // For a list none is looked at.
+        let destination = destination.filter(|_| !lists).unwrap_or(Location::Local(".".into()));
+        let mut options = options(&args, matches, lists)?;
+        let shows_targets = options.links;
+        if lists {
+            list_only(&mut options);
+        }
         if options.delete.is_some() && !options.recursive && !options.dirs {
             return Err(Error::Usage("--delete does not work without -r or -d".into()));
         }
@@ -161,7 +168,8 @@ impl Config {
         let use_daemon = args.use_daemon.unwrap_or_default();
         daemon::available(use_daemon)?;
         let stop_after = stop_after(&args, &flags)?;
-        let output = output(args, &flags)?;
+        let mut output = output(args, &flags)?;
+        output.list = lists.then(|| Listing::new(shows_targets, options.atimes, &output));
         options.remarks = remarks(&output.info, &options);
         Ok(Config { options, transfer, use_daemon, stop_after, output })
     }
@@ -230,7 +238,18 @@ impl Flags<'_> {
     }
 }
 
-fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
+/// Makes of options those of a list: nothing is done, nothing of the source is left out for its kind, and contents and what
+/// other directories have are of no interest.
+fn list_only(options: &mut Options) {
+    (options.list_only, options.dry_run) = (true, true);
+    (options.links, options.devices, options.specials) = (true, true, true);
+    options.dirs |= !options.recursive;
+    (options.delete, options.max_delete, options.remove_source_files) = (None, None, false);
+    (options.checksum, options.backup) = (false, None);
+    (options.compare_dest, options.copy_dest, options.link_dest) = (Vec::new(), Vec::new(), Vec::new());
+}
+
+fn options(args: &Args, matches: &ArgMatches, lists: bool) -> Result<Options> {
     let flags = Flags { matches };
     let parts = [
         "archive",
@@ -245,7 +264,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         "specials",
         "dirs",
     ];
-    let implied = !parts.iter().any(|part| flags.given(part));
+    let implied = !lists && !parts.iter().any(|part| flags.given(part));
     let archived = |yes: &[&str], no: &[&str]| flags.archived(implied, yes, no);
     let (backup, delete) = (backup(args)?, delete_time(args, &flags)?);
     check_other_dirs(args)?;
@@ -348,6 +367,7 @@ fn options(args: &Args, matches: &ArgMatches) -> Result<Options> {
         preallocate: flags.on(&["preallocate"], &["no_preallocate"]),
         fsync: flags.on(&["fsync"], &["no_fsync"]),
         numeric_ids: args.numeric_ids,
+        list_only: false,
         dry_run: args.dry_run,
         compress: flags.on(&["compress"], &["no_compress"]),
         // What is told is judged later.
@@ -595,6 +615,7 @@ fn output(args: Args, flags: &Flags<'_>) -> Result<Output> {
         each_line: args.outbuf.map(|mode| mode != Buffering::Block),
         log: log(&args)?,
         json: args.json,
+        list: None,
         stats_file: args.stats_file,
     })
 }

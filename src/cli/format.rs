@@ -152,7 +152,7 @@ impl Line<'_> {
             b'l' => write!(out, "{}", grouped(self.size(), human)),
             b'o' => out.write_all(self.operation(scene)),
             b'M' => write!(out, "{}", when::of_file(self.entry().map_or(0, |entry| entry.mtime.secs))),
-            b'B' => out.write_all(&self.permissions()),
+            b'B' => out.write_all(&self.entry().map_or(*b"---------", |entry| permissions(entry.mode))),
             b'U' => write!(out, "{}", self.entry().filter(|_| scene.options.owner).map_or(0, |entry| entry.uid)),
             b'G' => match self.entry() {
                 Some(_) if !scene.options.group => out.write_all(b"DEFAULT"),
@@ -223,23 +223,22 @@ impl Line<'_> {
             Line::Item { .. } => b"send",
         }
     }
+}
 
-    /// `rwxrwxrwx`, with the letters of `ls` for what execution means besides; of what is deleted they are not known.
-    fn permissions(&self) -> [u8; 9] {
-        let Some(entry) = self.entry() else { return *b"---------" };
-        let mut shown = *b"rwxrwxrwx";
-        for (at, letter) in shown.iter_mut().enumerate() {
-            if entry.mode & (0o400 >> at) == 0 {
-                *letter = b'-';
-            }
+/// `rwxrwxrwx`, with the letters of `ls` for what execution means besides.
+pub(super) fn permissions(mode: u32) -> [u8; 9] {
+    let mut shown = *b"rwxrwxrwx";
+    for (at, letter) in shown.iter_mut().enumerate() {
+        if mode & (0o400 >> at) == 0 {
+            *letter = b'-';
         }
-        for (bit, at, letter) in [(0o4000, 2, b's'), (0o2000, 5, b's'), (0o1000, 8, b't')] {
-            if entry.mode & bit != 0 {
-                shown[at] = if shown[at] == b'x' { letter } else { letter.to_ascii_uppercase() };
-            }
-        }
-        shown
     }
+    for (bit, at, letter) in [(0o4000, 2, b's'), (0o2000, 5, b's'), (0o1000, 8, b't')] {
+        if mode & bit != 0 {
+            shown[at] = if shown[at] == b'x' { letter } else { letter.to_ascii_uppercase() };
+        }
+    }
+    shown
 }
 
 #[cfg(test)]

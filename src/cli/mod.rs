@@ -13,6 +13,7 @@ pub mod config;
 pub mod format;
 pub mod info;
 pub mod itemize;
+pub mod list;
 pub mod log;
 pub mod names;
 pub mod progress;
@@ -159,7 +160,7 @@ fn sync(config: &Config) -> ExitCode {
                 role,
                 exit_code,
                 elapsed: begun.elapsed(),
-                dry_run: config.options.dry_run,
+                dry_run: config.options.dry_run && !config.options.list_only,
             };
             let finished = reporter.finish(config, &summary).and(write_stats(config, &summary));
             finished.map_or_else(|error| complain(&error), |()| exit_code)

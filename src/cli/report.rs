@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::config::{Config, Output, Transfer};
 use super::format::{Format, Line, Scene};
 use super::info::{Info, Topic};
+use super::list::Listing;
 use super::log::Log;
 use super::names;
 use super::stats::{Seen, Summary};
@@ -34,6 +35,7 @@ pub struct Reporter {
     named: Format,
     /// With a format that has rsync's letters: what does not change, too.
     all: bool,
+    list: Option<Listing>,
     scene: Scene,
     bar: ProgressBar,
     out: Mutex<Out>,
@@ -88,6 +90,7 @@ impl Reporter {
             format: config.output.format.clone(),
             named: Format::parse(Format::NAMED.as_bytes()).map_err(Error::Usage)?,
             all,
+            list: config.output.list,
             scene,
             bar,
             out: Mutex::new(Out { stdout: BufWriter::new(io::stdout()), closed: None, each_line, unended: false }),
@@ -146,6 +149,9 @@ impl Reporter {
     }
 
     fn item(&self, entry: &Entry, decision: Decision, link_to: Option<&Path>) {
+        if let Some(list) = self.list {
+            return self.listed(list, entry);
+        }
         self.tally(entry, decision);
         let line = Line::Item { entry, decision, link_to };
         self.tell_passed_over(entry);
@@ -159,6 +165,16 @@ impl Reporter {
         }
         if let Some(log) = &self.log {
             log.entry(&line, &self.scene);
+        }
+    }
+
+    /// Nothing is decided about what is only listed.
+    fn listed(&self, list: Listing, entry: &Entry) {
+        self.tally(entry, Decision::SKIP);
+        if self.json {
+            self.json_line("listed", listed_json(entry));
+        } else if !self.quiet {
+            self.line(&list.line(entry));
         }
     }
 
@@ -359,16 +375,7 @@ impl Events for Reporter {
 
 fn item_json(entry: &Entry, decision: Decision, link_to: Option<&Path>) -> Value {
     let mut fields = path_json(entry.relative());
-    fields["kind"] = match entry.kind {
-        Kind::File { .. } => "file",
-        Kind::Dir => "dir",
-        Kind::Symlink { .. } => "symlink",
-        Kind::Fifo => "fifo",
-        Kind::Socket => "socket",
-        Kind::CharDevice { .. } => "char_device",
-        Kind::BlockDevice { .. } => "block_device",
-    }
-    .into();
+    fields["kind"] = kind_name(&entry.kind).into();
     fields["size"] = entry.kind.size().into();
     fields["action"] = match decision.action {
         Action::Skip => "skip",
@@ -385,6 +392,30 @@ fn item_json(entry: &Entry, decision: Decision, link_to: Option<&Path>) -> Value
         fields["link_to"] = leader.to_string_lossy().into();
     }
     fields
+}
+
+fn listed_json(entry: &Entry) -> Value {
+    let mut fields = path_json(entry.relative());
+    fields["kind"] = kind_name(&entry.kind).into();
+    fields["size"] = entry.kind.length().into();
+    fields["mode"] = format!("{:04o}", entry.mode).into();
+    fields["mtime_s"] = entry.mtime.secs.into();
+    if let Kind::Symlink { target } = &entry.kind {
+        fields["target"] = target.to_string_lossy().into();
+    }
+    fields
+}
+
+fn kind_name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::File { .. } => "file",
+        Kind::Dir => "dir",
+        Kind::Symlink { .. } => "symlink",
+        Kind::Fifo => "fifo",
+        Kind::Socket => "socket",
+        Kind::CharDevice { .. } => "char_device",
+        Kind::BlockDevice { .. } => "block_device",
+    }
 }
 
 /// A path as text, and, where that loses something, as its bytes too.

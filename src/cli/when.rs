@@ -95,9 +95,18 @@ pub fn now() -> String {
 
 /// A time of a file, in seconds: `2026/11/23-14:30:00`.
 pub fn of_file(secs: i64) -> String {
+    shown(secs, "%Y/%m/%d-%H:%M:%S")
+}
+
+/// The same as a list has it: `2026/11/23 14:30:00`.
+pub fn listed(secs: i64) -> String {
+    shown(secs, "%Y/%m/%d %H:%M:%S")
+}
+
+fn shown(secs: i64, format: &str) -> String {
     // What no calendar has is shown as its beginning.
     let time = Timestamp::from_second(secs).unwrap_or_default();
-    time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y/%m/%d-%H:%M:%S").to_string()
+    time.to_zoned(jiff::tz::TimeZone::system()).strftime(format).to_string()
 }
 
 #[cfg(test)]

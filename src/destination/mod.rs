@@ -86,7 +86,7 @@ fn is_named_partial(entry: &Entry) -> bool {
 
 /// A destination, opened.
 pub struct Destination {
-    /// The tree; `None` in a dry run onto nothing.
+    /// The tree; `None` in a dry run onto nothing, and where nothing but a list is wanted.
     pub tree: Option<Tree>,
     /// What was done so far.
     pub counters: Counters,
@@ -166,7 +166,10 @@ impl Destination {
             return Err(Error::Usage("--preallocate does not work on this system".into()));
         }
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let (root, rename) = Self::resolve(path, &outline, options.mkpath)?;
+        let (root, rename) = match options.list_only {
+            true => (path.to_path_buf(), None),
+            false => Self::resolve(path, &outline, options.mkpath)?,
+        };
         let mut destination = Destination {
             tree: None,
             counters: Counters::default(),
@@ -204,6 +207,10 @@ impl Destination {
         };
         if !outline.is_complete {
             destination.source_is_incomplete();
+        }
+        if options.list_only {
+            destination.empty.insert(PathBuf::from("."));
+            return Ok(destination);
         }
         destination.open_root(!outline.is_empty || location::copies_contents(path))?;
         let notes = options.notes_of_destination(seed, destination.is_root);

@@ -138,7 +138,6 @@ fn what_cannot_be_is_refused() {
         "-ab --suffix=/ a b",
         "-ab --suffix= a b",
         "-a --backup-dir=./ a b",
-        "-a a",
         "-a h:a g:b",
         "-a h:a b c",
         "-a h:a b g:c d",
