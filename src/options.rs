@@ -65,6 +65,8 @@ pub struct Options {
     pub no_implied_dirs: bool,
     /// The paths of SESSION_START are not all: see `session::paths`.
     pub more_paths: bool,
+    /// Paths of the sender's machine may have wildcards.
+    pub patterns: bool,
     /// `--files-from`, where the list is on the sender's machine and not the client's.
     pub files_from: Option<PathBuf>,
     /// `--from0`: the names in that list, and the lines of merge files, end with a NUL.

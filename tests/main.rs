@@ -29,4 +29,5 @@ mod relative;
 mod scale;
 mod selection;
 mod ssh;
+mod wildcards;
 mod writing;

@@ -22,8 +22,8 @@ use crate::filter::{self, Action, Ends, Filter, FilterError};
 use crate::ids;
 use crate::location::Location;
 use crate::options::{DeleteTime, Options};
-use crate::source::names;
 use crate::source::relative::Named;
+use crate::source::{names, wild};
 use crate::transport::ssh::{self, Remote};
 use crate::tree::metadata;
 use crate::tree::mode::{self, Step};
@@ -156,6 +156,9 @@ impl Config {
         if let Some(file) = &args.files_from {
             name_sources(file, &mut transfer, &mut options)?;
         }
+        // Here a shell has expanded them, and a list has names.
+        let is_remote = matches!(transfer, Transfer::Pull { .. }) && args.files_from.is_none();
+        options.patterns = is_remote && transfer.sources().iter().any(|source| wild::is_pattern(source));
         let goes_up = |source: &&Vec<u8>| options.relative && Named::parse(source).is_none();
         if let Some(source) = transfer.sources().iter().find(goes_up) {
             let shown = OsStr::from_bytes(source).display();
@@ -327,6 +330,7 @@ fn options(args: &Args, matches: &ArgMatches, lists: bool) -> Result<Options> {
         skip_mounts: one_file_system && args.one_file_system > 1,
         relative,
         more_paths: false,
+        patterns: false,
         files_from: None,
         from0: flags.on(&["from0"], &["no_from0"]),
         no_implied_dirs: relative && flags.on(&["no_implied_dirs"], &["implied_dirs"]),

@@ -63,6 +63,7 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (78, &mut options.more_paths),
         (79, &mut options.files_from),
         (80, &mut options.from0),
+        (81, &mut options.patterns),
         (96, &mut options.bwlimit),
         (97, &mut options.remarks),
     ]

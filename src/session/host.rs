@@ -75,13 +75,14 @@ impl Host {
         let known = RoundTrip::new(self.clock.since(start.echo));
         // A client who did not wait for our greeting had nothing to echo.
         let asks = start.role == Role::Sender && start.echo == 0;
-        let keeps = start.role == Role::Sender && start.options.relative;
+        // Where sources begin is said when all are here.
+        let here = |path| if start.role == Role::Sender { path } else { at_home(path, false, self.home.as_deref()) };
         let part = Part {
             role: start.role,
             options: start.options,
             greeted: Arc::new(greeted.into()),
             seed: start.seed,
-            paths: start.paths.into_iter().map(|path| at_home(path, keeps, self.home.as_deref())).collect(),
+            paths: start.paths.into_iter().map(here).collect(),
             asked_for: None,
             home: self.home.clone(),
             distance: Distance { clock: self.clock, known, asks },

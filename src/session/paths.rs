@@ -10,7 +10,7 @@ use super::host::at_home;
 use crate::error::{Error, Result};
 use crate::filter::Ends;
 use crate::protocol::message::{Message, Paths};
-use crate::source::names;
+use crate::source::{names, wild};
 
 /// Bytes of paths after which a frame is full: far from the frame limit, since one path may be long.
 const FILL: usize = 128 << 10;
@@ -55,7 +55,6 @@ pub(super) fn send_rest(session: &Session, sources: &[Vec<u8>]) -> Result<()> {
 /// # Errors
 /// The link's; [`Error::Stream`] for more than a server takes; those of reading a list.
 pub(super) fn all(session: &mut Session, mut paths: Vec<Vec<u8>>, home: Option<&Path>) -> Result<Vec<Vec<u8>>> {
-    let relative = session.options.relative;
     let (mut more, mut held) = (session.options.more_paths, 0);
     while more {
         let Paths { last, paths: piece } = match session.inbox.recv()? {
@@ -66,8 +65,16 @@ pub(super) fn all(session: &mut Session, mut paths: Vec<Vec<u8>>, home: Option<&
         if held > MOST {
             return Err(Error::Stream("more paths than a session may name".into()));
         }
-        paths.extend(piece.into_iter().map(|path| at_home(path, relative, home)));
+        paths.extend(piece);
         more = !last;
+    }
+    let relative = session.options.relative;
+    let place = |path| at_home(path, relative, home);
+    if session.options.patterns {
+        let expand = |typed: Vec<u8>| wild::expand(&typed, |path| at_home(path, false, home));
+        paths = paths.into_iter().flat_map(expand).map(place).collect();
+    } else {
+        paths.iter_mut().for_each(|path| *path = place(std::mem::take(path)));
     }
     let Some(list) = &session.options.files_from else { return Ok(paths) };
     let list = at_home(list.as_os_str().as_bytes().to_vec(), false, home);

@@ -12,6 +12,7 @@ use crate::filter::{Filter, Side};
 use crate::location;
 use crate::options::Options;
 use crate::source::relative::Named;
+use crate::source::wild;
 use crate::tree::entry::Entry;
 
 /// The paths that a list may have, and the rules that it must have obeyed.
@@ -22,6 +23,8 @@ pub struct Requested {
     paths: Option<HashSet<PathBuf>>,
     /// The directories that lead to them, where paths are kept.
     leading: HashSet<PathBuf>,
+    /// Paths of which names are patterns.
+    patterns: Vec<Vec<Vec<u8>>>,
     filter: Filter,
 }
 
@@ -30,10 +33,10 @@ impl Requested {
     pub fn new(sources: &[Vec<u8>], options: &Options, filter: Filter) -> Requested {
         if options.files_from.is_some() {
             // What stands in a list of the server's, the server knows.
-            return Requested { paths: None, leading: HashSet::new(), filter };
+            return Requested { paths: None, leading: HashSet::new(), patterns: Vec::new(), filter };
         }
         if options.relative {
-            return Requested::with_paths(sources, filter);
+            return Requested::with_paths(sources, options.patterns, filter);
         }
         let named = |source: &Vec<u8>| {
             let path = Path::new(OsStr::from_bytes(source));
@@ -41,12 +44,15 @@ impl Requested {
             let contents = location::copies_contents(path) || source == b"~";
             path.file_name().filter(|_| !contents).map(PathBuf::from)
         };
-        Requested { paths: sources.iter().map(named).collect(), leading: HashSet::new(), filter }
+        let paths: Option<HashSet<PathBuf>> = sources.iter().map(named).collect();
+        let has_patterns = paths.iter().filter(|_| options.patterns);
+        let patterns = has_patterns.flatten().filter_map(|path| pattern(path)).collect();
+        Requested { paths, leading: HashSet::new(), patterns, filter }
     }
 
     /// What sources ask for whose paths are kept. There may be very many.
-    fn with_paths(sources: &[Vec<u8>], filter: Filter) -> Requested {
-        let (mut paths, mut leading) = (Some(HashSet::new()), HashSet::new());
+    fn with_paths(sources: &[Vec<u8>], has_patterns: bool, filter: Filter) -> Requested {
+        let (mut paths, mut leading, mut patterns) = (Some(HashSet::new()), HashSet::new(), Vec::new());
         for named in sources.iter().filter_map(|source| Named::parse(source)) {
             // From below upwards: what is above a directory that is known is known.
             for dir in named.path.ancestors().skip(1).take_while(|dir| !dir.as_os_str().is_empty()) {
@@ -62,11 +68,12 @@ impl Requested {
             if named.path == Path::new(".") || is_home(&named.root) || is_home(&named.path) {
                 paths = None;
             }
+            patterns.extend(pattern(&named.path).filter(|_| has_patterns));
             if let Some(paths) = &mut paths {
                 paths.insert(named.path);
             }
         }
-        Requested { paths, leading, filter }
+        Requested { paths, leading, patterns, filter }
     }
 
     /// Holds an entry against what was asked for.
@@ -79,15 +86,22 @@ impl Requested {
             None => true,
             Some(paths) => {
                 let first = path.components().next().is_some_and(|first| paths.contains(Path::new(first.as_os_str())));
-                first || (!self.leading.is_empty() && path.ancestors().any(|above| paths.contains(above)))
+                first
+                    || (!self.leading.is_empty() && path.ancestors().any(|above| paths.contains(above)))
+                    || self.patterns.iter().any(|pattern| fits(pattern, path) == Some(true))
             }
         };
-        let leads = entry.is_dir() && self.leading.contains(path);
+        let leads = entry.is_dir() && self.leads(path);
         // What only leads there may be entered through a link.
         if leads || named && !entry.implied && !self.excludes(entry) {
             return Ok(());
         }
         Err(Error::Stream(format!("the other end lists {path:?}, which was not asked for")))
+    }
+
+    /// Whether a directory leads to what was asked for.
+    fn leads(&self, path: &Path) -> bool {
+        self.leading.contains(path) || self.patterns.iter().any(|pattern| fits(pattern, path) == Some(false))
     }
 
     /// Whether the sender should have left an entry out, or a directory that it is in.
@@ -96,11 +110,30 @@ impl Requested {
             return false;
         }
         let path = entry.relative();
-        path.ancestors().filter(|part| !self.leading.contains(*part)).any(|part| {
+        path.ancestors().filter(|part| !self.leads(part)).any(|part| {
             let is_dir = part != path || entry.is_dir();
             self.filter.surely_excludes(Side::Sender, part, is_dir)
         })
     }
+}
+
+/// The names of a path, if some of them are patterns.
+fn pattern(path: &Path) -> Option<Vec<Vec<u8>>> {
+    let names = || path.iter().map(|name| name.as_bytes().to_vec()).collect();
+    wild::is_pattern(path.as_os_str().as_bytes()).then(names)
+}
+
+/// Whether a path is what a pattern means, or below it; `Some(false)` for one that leads there.
+fn fits(pattern: &[Vec<u8>], path: &Path) -> Option<bool> {
+    let mut names = path.iter();
+    for part in pattern {
+        match names.next() {
+            Some(name) if wild::means(part, name.as_bytes()) => {}
+            Some(_) => return None,
+            None => return Some(false),
+        }
+    }
+    Some(true)
 }
 
 /// Whether a path on the other machine begins in its user's home directory.
@@ -155,6 +188,26 @@ mod tests {
         assert!(!accepts(&relative, "a/e") && !accepts(&relative, "a/c/e") && !accepts(&relative, "src/a/b"));
         let theirs = Options { files_from: Some("list".into()), ..relative };
         assert!(accepts(&theirs, "any/thing") && !accepts(&theirs, "any/x"));
+    }
+
+    #[test]
+    fn of_what_a_pattern_means_a_server_lists_what_fits_and_nothing_beside_it() {
+        let accepts = |options: &Options, source: &str, name: &str, kind: Kind| {
+            accepts_with(options, &[source, "plain"], &["- *.o"], Entry::sample(name, kind))
+        };
+        let file = || Kind::File { size: 0 };
+        let patterns = Options { patterns: true, ..Options::default() };
+        assert!(accepts(&patterns, "dir/*.c", "a.c", file()) && accepts(&patterns, "dir/[ab]", "b/any/thing", file()));
+        assert!(accepts(&patterns, "dir/*.c", "plain", file()) && accepts(&patterns, "*/", "any", file()));
+        for name in ["a.h", ".a.c", "b/a.c", ".bashrc"] {
+            assert!(!accepts(&patterns, "dir/*.c", name, file()), "{name}");
+        }
+        assert!(!accepts(&patterns, "dir/*", "a.o", file()), "the rules left it out");
+        assert!(!accepts(&Options::default(), "dir/*.c", "a.c", file()), "it is a name");
+        let kept = Options { relative: true, ..patterns };
+        assert!(accepts(&kept, "d*/x?", "dir", Kind::Dir) && accepts(&kept, "d*/x?", "dir/xy/any", file()));
+        assert!(!accepts(&kept, "d*/x?", "dir", file()) && !accepts(&kept, "d*/x?", "dir/y", file()));
+        assert!(!accepts(&kept, "d*/x?", "e", Kind::Dir) && accepts(&kept, "r*/./x?", "xy", file()));
     }
 
     #[test]

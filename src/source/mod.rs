@@ -29,6 +29,7 @@ pub mod lister;
 pub mod names;
 pub mod relative;
 pub mod removal;
+pub mod wild;
 
 use relative::Named;
 

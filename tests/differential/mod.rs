@@ -206,12 +206,23 @@ fn run_sy(case: &Case, sandbox: &Sandbox) -> Finished {
     };
     let remote = |path: &str| format!("host:{path}");
     match sandbox.way {
-        Way::Pull => program.args(case.sources.iter().map(|path| remote(path))).arg(format!("sy/{}", case.target)),
+        Way::Pull => {
+            program.args(case.sources.iter().map(|path| remote(&literally(path)))).arg(format!("sy/{}", case.target))
+        }
         Way::Push => program.args(&case.sources).arg(remote(&format!("sy/{}", case.target))),
         _ => located(program, case, |path| path.into(), "sy"),
     }
     .current_dir(sandbox.path(""))
     .run()
+}
+
+/// A path of the other machine without wildcards: they are expanded there, and rsync is run on one machine.
+fn literally(path: &str) -> String {
+    let literal = |name: &str| match name.contains(['*', '?', '[']) {
+        true => name.chars().flat_map(|c| ["*?[]\\".contains(c).then_some('\\'), Some(c)]).flatten().collect(),
+        false => name.to_owned(),
+    };
+    path.split('/').map(literal).collect::<Vec<_>>().join("/")
 }
 
 fn located(program: Program, case: &Case, source: impl Fn(&str) -> String, tool: &str) -> Program {

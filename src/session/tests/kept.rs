@@ -138,6 +138,7 @@ fn a_relative_path_begins_at_home() {
         |path: &str, home: Option<&str>| String::from_utf8(at_home(path.into(), false, home.map(Path::new))).unwrap();
     let kept = |path: &str| String::from_utf8(at_home(path.into(), true, Some(Path::new("/home/u")))).unwrap();
     assert_eq!([kept("a/b"), kept("a/./b"), kept("/a")], ["/home/u/./a/b", "/home/u/a/./b", "/a"]);
+    assert_eq!([kept("././a"), kept("./s/./a"), kept("./a")], ["/home/u/./a", "/home/u/s/./a", "/home/u/././a"]);
     assert_eq!(at("a/b", Some("/home/u")), "/home/u/a/b");
     assert_eq!(at("", Some("/home/u")), "/home/u/");
     assert_eq!(at("~", Some("/home/u")), "/home/u");
