@@ -67,6 +67,8 @@ pub struct Options {
     pub more_paths: bool,
     /// Paths of the sender's machine may have wildcards.
     pub patterns: bool,
+    /// `--ignore-missing-args`: a source that is not there is no error.
+    pub ignore_missing_args: bool,
     /// `--files-from`, where the list is on the sender's machine and not the client's.
     pub files_from: Option<PathBuf>,
     /// `--from0`: the names in that list, and the lines of merge files, end with a NUL.

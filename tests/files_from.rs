@@ -136,3 +136,15 @@ sync_test!(lines_of_merge_files_end_as_those_of_lists_do, |sandbox| {
     sandbox.sync(&["-a", "-0", "--filter=:e .r", &excluded]).ok();
     assert!(names(sandbox).is_empty());
 });
+
+sync_test!(what_is_missing_is_passed_over_if_that_is_asked_for_and_what_cannot_be_looked_at_is_not, |sandbox| {
+    sandbox.write_source(&source());
+    let options = ["-a", "--ignore-missing-args"];
+    let finished = sync_list(sandbox, &options, "i\nmissing\nmissing/too\n").ok();
+    assert!(finished.stderr.is_empty(), "{}", finished.told());
+    assert_eq!(names(sandbox), ["i"]);
+    sandbox.sync_paths(&options, &["source/e", "source/none"], "destination/").ok();
+    assert_eq!(names(sandbox), ["e", "i"]);
+    sync_list(sandbox, &options, "i/below\n").code(23);
+    sandbox.sync_paths(&options, &["source/none/none", "source/e"], "destination/").code(23);
+});

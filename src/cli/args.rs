@@ -71,6 +71,9 @@ pub struct Args {
     /// Lines end with a NUL in all files of names or rules, those of a tree included
     #[arg(short = '0', long, help_heading = SELECTION)]
     pub from0: bool,
+    /// Pass over a source, or a name of --files-from, that is not there in a directory that is
+    #[arg(long, help_heading = SELECTION)]
+    pub ignore_missing_args: bool,
     /// Copy symbolic links as symbolic links
     #[arg(short, long, help_heading = SELECTION)]
     pub links: bool,

@@ -329,6 +329,7 @@ fn options(args: &Args, matches: &ArgMatches, lists: bool) -> Result<Options> {
         one_file_system,
         skip_mounts: one_file_system && args.one_file_system > 1,
         relative,
+        ignore_missing_args: args.ignore_missing_args,
         more_paths: false,
         patterns: false,
         files_from: None,

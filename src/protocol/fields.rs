@@ -64,6 +64,7 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (79, &mut options.files_from),
         (80, &mut options.from0),
         (81, &mut options.patterns),
+        (82, &mut options.ignore_missing_args),
         (96, &mut options.bwlimit),
         (97, &mut options.remarks),
     ]

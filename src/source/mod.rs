@@ -193,7 +193,11 @@ impl Source {
     /// Looks at what one argument names.
     fn find(&mut self, typed: &[u8], options: &Options, filter: &Filter, monitor: &Monitor, found: &mut Found) {
         if let Err(error) = self.try_find(typed, options, filter, monitor, found) {
-            self.complete &= error.kind() == io::ErrorKind::NotFound && is_missing(typed, options);
+            let is_missing = error.kind() == io::ErrorKind::NotFound && is_missing(typed, options);
+            if is_missing && options.ignore_missing_args {
+                return;
+            }
+            self.complete &= is_missing;
             monitor.failed("read the source", Path::new(OsStr::from_bytes(typed)), &error);
         }
     }

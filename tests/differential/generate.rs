@@ -252,6 +252,7 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     sometimes(3, "--no-implied-dirs");
     sometimes(12, FILES_FROM);
     sometimes(3, "-0");
+    sometimes(4, "--ignore-missing-args");
     for option in ["-K", "-L", "-k", "--copy-unsafe-links", "--safe-links", "-xx"] {
         sometimes(14, option);
     }
