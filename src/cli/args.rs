@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use crate::daemon;
 
@@ -625,22 +625,55 @@ pub enum Command {
     },
 }
 
+/// The command line's definition. What follows an option that takes a value is its value, with a dash in front too: rules
+/// begin with one (`-f '- *.o'`).
+pub fn command() -> clap::Command {
+    Args::command().mut_args(|arg| {
+        let takes_value =
+            arg.get_action().takes_values() && arg.get_num_args().is_none_or(|count| count.takes_values());
+        if takes_value && !arg.is_positional() { arg.allow_hyphen_values(true) } else { arg }
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::error::ErrorKind;
 
     use super::*;
 
     #[test]
     fn the_definitions_are_consistent() {
-        Args::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn every_visible_option_has_help_and_a_heading() {
-        for arg in Args::command().get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_positional()) {
+        for arg in command().get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_positional()) {
             assert!(arg.get_help().is_some(), "{}", arg.get_id());
             assert!(arg.get_help_heading().is_some() || arg.get_id() == "version", "{}", arg.get_id());
         }
+    }
+
+    #[test]
+    fn what_follows_an_option_that_takes_a_value_is_its_value_with_a_dash_too() {
+        for option in command().get_arguments().filter(|arg| arg.get_action().takes_values() && !arg.is_positional()) {
+            if option.get_num_args().is_some_and(|count| count.min_values() == 0) {
+                continue;
+            }
+            let typed = format!("--{}", option.get_long().expect("a long name"));
+            let parsed = command().try_get_matches_from(["sy", &typed, "-xyzzy", "a", "b"]);
+            let takes_it = parsed.map_or_else(
+                |error| error.kind() == ErrorKind::ValueValidation || error.kind() == ErrorKind::InvalidValue,
+                |parsed| {
+                    parsed
+                        .get_raw(option.get_id().as_str())
+                        .is_some_and(|mut values| values.any(|value| value == "-xyzzy"))
+                },
+            );
+            assert!(takes_it, "{typed}");
+        }
+        let parsed = command().try_get_matches_from(["sy", "-af", "- *.o", "--exclude", "-x", "a", "b"]).unwrap();
+        let said: Vec<&OsString> = parsed.get_many("filter").unwrap().collect();
+        assert_eq!(said, ["- *.o"]);
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 
 pub mod args;
 pub mod config;
@@ -45,9 +45,9 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         && only == "-h"
     {
         // As in rsync: -h is --human-readable, but alone it is a cry for help.
-        return print(&Args::command().render_help().to_string());
+        return print(&args::command().render_help().to_string());
     }
-    let matches = match Args::command().try_get_matches_from(words) {
+    let matches = match args::command().try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };
@@ -99,12 +99,12 @@ fn other(command: Command) -> ExitCode {
         Command::Phases { json: false } => print(&phases_table()),
         Command::Completions { shell } => {
             let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Args::command(), "sy", &mut text);
+            clap_complete::generate(shell, &mut args::command(), "sy", &mut text);
             print(&String::from_utf8_lossy(&text))
         }
         Command::Man => {
             let mut page = Vec::new();
-            match clap_mangen::Man::new(Args::command()).render(&mut page) {
+            match clap_mangen::Man::new(args::command()).render(&mut page) {
                 Ok(()) => print(&String::from_utf8_lossy(&page)),
                 Err(error) => complain(&Error::io("render", Path::new("the manual page"), error)),
             }

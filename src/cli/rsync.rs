@@ -90,15 +90,13 @@ const ALL: &str = "
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
-    use crate::cli::args::Args;
+    use crate::cli::args;
 
     /// Whether sy defines an option of this name or letter.
     fn is_ours(name: &str) -> bool {
         let letter = Some(name.chars()).filter(|_| name.len() == 1).and_then(|mut chars| chars.next());
-        let mut command = Args::command();
+        let mut command = args::command();
         // What clap adds by itself counts as well.
         command.build();
         command.get_arguments().any(|arg| match letter {
@@ -118,7 +116,7 @@ mod tests {
     fn every_option_of_rsync_is_accepted_or_refused_by_its_name() {
         for name in ALL.split_whitespace() {
             let option = dashed(name);
-            let error = Args::command().try_get_matches_from(["sy", &option, "a", "b"]).err();
+            let error = args::command().try_get_matches_from(["sy", &option, "a", "b"]).err();
             let text = error.and_then(|error| refusal(&error));
             match is_ours(name) {
                 true => assert_eq!(text, None, "{option}"),
@@ -139,7 +137,7 @@ mod tests {
     fn a_letter_among_others_and_an_option_with_a_value_are_found_and_what_is_nobodys_is_not() {
         let told = |words: &[&str]| {
             let words = ["sy"].iter().chain(words).chain(&["a", "b"]);
-            refusal(&Args::command().try_get_matches_from(words).unwrap_err())
+            refusal(&args::command().try_get_matches_from(words).unwrap_err())
         };
         assert!(told(&["-avN"]).unwrap().starts_with("-N is an option of rsync"));
         assert!(told(&["--block-size=700"]).unwrap().contains("as large as the file calls for"));

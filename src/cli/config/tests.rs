@@ -1,10 +1,9 @@
-use clap::CommandFactory;
-
 use super::*;
+use crate::cli::args;
 
 fn config(line: &str) -> Result<Config> {
     let words = std::iter::once("sy").chain(line.split_whitespace());
-    Config::resolve(&Args::command().try_get_matches_from(words).expect(line))
+    Config::resolve(&args::command().try_get_matches_from(words).expect(line))
 }
 
 fn options(line: &str) -> Options {
