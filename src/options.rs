@@ -10,7 +10,7 @@ use crate::tree::entry::{Entry, Kind, Timestamp};
 use crate::tree::follow::{Follow, leads_out};
 use crate::tree::mode::{self, Step};
 use crate::tree::notes::Notes;
-use crate::tree::xattrs::Scope;
+use crate::tree::xattrs::{Choice, Scope};
 
 /// The options of one sync, with rsync's meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -229,15 +229,15 @@ impl Options {
 
     /// What is noted of the entries of a source, besides what every sync needs. Large values are digested under `seed`. Of
     /// attributes all are sent that can be read: which are kept is the destination's to know.
-    pub fn notes_of_source(&self, seed: u64) -> Notes {
-        let xattrs = self.xattrs.then_some(Scope { privileged: true, rsyncs: self.all_xattrs, seed });
+    pub fn notes_of_source(&self, seed: u64, choice: Option<Choice>) -> Notes {
+        let xattrs = self.xattrs.then_some(Scope { privileged: true, rsyncs: self.all_xattrs, seed, choice });
         Notes { atimes: self.atimes, unnoticed: self.open_noatime, xattrs, acls: self.acls }
     }
 
     /// The same of a destination, whose files are read to be compared, which is not to be seen in what is kept of them.
-    pub fn notes_of_destination(&self, seed: u64, is_root: bool) -> Notes {
-        let xattrs = self.xattrs.then_some(Scope { privileged: is_root, rsyncs: true, seed });
-        Notes { unnoticed: self.open_noatime || self.atimes, xattrs, ..self.notes_of_source(seed) }
+    pub fn notes_of_destination(&self, seed: u64, is_root: bool, choice: Option<Choice>) -> Notes {
+        let xattrs = self.xattrs.then_some(Scope { privileged: is_root, rsyncs: true, seed, choice });
+        Notes { unnoticed: self.open_noatime || self.atimes, xattrs, ..self.notes_of_source(seed, None) }
     }
 
     /// Whether entries of this kind keep their access times.

@@ -137,7 +137,7 @@ impl Decision {
 }
 
 /// What this machine can give an entry: only root gives files away.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Powers {
     /// Owners can be set.
     pub owner: bool,
@@ -266,8 +266,8 @@ pub fn attribute_changes(source: &Entry, existing: &Entry, options: &Options, po
     changes.set(Changes::ATIME, atimes.is_some_and(|(ours, theirs)| !options.is_same_time(&ours, &theirs)));
     changes.set(Changes::OWNER, options.owner && powers.owner && source.uid != existing.uid);
     changes.set(Changes::GROUP, options.group && powers.group && source.gid != existing.gid);
-    let agree = |scope| xattrs::agree(source.xattrs(), existing.xattrs(), scope);
-    changes.set(Changes::XATTRS, powers.xattrs.is_some_and(|scope| !agree(scope)));
+    let agree = |scope: &Scope| xattrs::agree(source.xattrs(), existing.xattrs(), scope);
+    changes.set(Changes::XATTRS, powers.xattrs.as_ref().is_some_and(|scope| !agree(scope)));
     changes.set(Changes::ACLS, powers.acls && !is_link && source.acls() != existing.acls());
     changes
 }
@@ -278,10 +278,10 @@ pub fn with_values(decision: Decision, source: &Entry, existing: Option<&Entry>,
     let lacks = match decision.action {
         Action::Skip | Action::HardLink => false,
         Action::Attributes => {
-            xattrs::lacks_value(source.xattrs(), existing.map_or(&[], |existing| existing.xattrs()), scope)
+            xattrs::lacks_value(source.xattrs(), existing.map_or(&[], |existing| existing.xattrs()), &scope)
         }
         // It is made anew.
-        Action::Create | Action::Whole | Action::Delta => xattrs::lacks_value(source.xattrs(), &[], scope),
+        Action::Create | Action::Whole | Action::Delta => xattrs::lacks_value(source.xattrs(), &[], &scope),
     };
     Decision { changes: if lacks { decision.changes | Changes::VALUES } else { decision.changes }, ..decision }
 }

@@ -114,6 +114,19 @@ sync_test!(extended_attributes_are_kept_with_the_option_and_an_unchanged_tree_is
     }
 });
 
+sync_test!(rules_about_names_of_attributes_choose_what_is_copied_and_what_is_deleted, |sandbox| {
+    let tree = Tree::new().file("a", "1").xattr("user.copied", "s").xattr("user.hidden", "s").xattr("user.both", "s");
+    sandbox.write_source(&tree);
+    let before = Tree::new().file("a", "1").xattr("user.kept", "d").xattr("user.gone", "d").xattr("user.both", "d");
+    sandbox.write_destination(&before);
+    let rules = ["--filter", "-xs user.hidden", "--filter", "-xr user.kept", "-f", "-x user.both"];
+    sandbox.sync(&[&["-aX"], &rules[..]].concat()).ok();
+    let found = xattrs(&sandbox.destination().join("a"));
+    let expected = [("user.both", "d"), ("user.copied", "s"), ("user.kept", "d")];
+    assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.into())).into());
+    unchanged(&sandbox.sync(&[&["-aXi"], &rules[..]].concat()).ok());
+});
+
 sync_test!(what_only_root_may_set_is_kept_by_root_and_what_is_rsyncs_only_if_asked_for, |sandbox| {
     let tree = Tree::new().file("a", "").xattr("user.rsync.%stat", "100644 0,0 0:0").xattr("user.rsync.x", "y");
     let tree = if is_root() { tree.xattr("trusted.t", "t").symlink("l", "a").xattr("trusted.l", "l") } else { tree };

@@ -57,7 +57,7 @@ impl Destination {
     /// The extended attributes that are kept here, if any can be.
     pub(super) fn xattrs(&self) -> Option<Scope> {
         let missing = || self.monitor.misses(Capability::Xattrs);
-        self.options.notes_of_destination(self.seed, self.is_root).xattrs.filter(|_| !missing())
+        self.notes.xattrs.clone().filter(|_| !missing())
     }
 
     /// Whether access control lists are kept here.

@@ -67,7 +67,7 @@ impl Elsewhere {
         tree: Option<&Tree>,
         root: &Path,
         options: &Options,
-        notes: Notes,
+        notes: &Notes,
         monitor: &Monitor,
     ) -> Result<Option<Elsewhere>> {
         let kinds = [
@@ -86,7 +86,7 @@ impl Elsewhere {
                 Some(tree) => Room::open(tree, dir),
                 None => Room::outside(&plain(&root.join(dir))),
             };
-            let room = room.map_err(|error| Error::io("open directory", dir, error))?.noting(notes);
+            let room = room.map_err(|error| Error::io("open directory", dir, error))?.noting(notes.clone());
             if !room.is_there() {
                 let text = format!("the directory {} of {option} is not there", dir.display());
                 monitor.warn(ExitCode::Ok, &text);

@@ -23,6 +23,7 @@ use crate::tree::aside::Way;
 use crate::tree::dir::Tree;
 use crate::tree::entry::{Entry, Kind};
 use crate::tree::metadata::{self, Keep};
+use crate::tree::notes::Notes;
 use crate::tree::owners;
 use crate::tree::place::is_partial_name;
 use crate::tree::room::Room;
@@ -97,6 +98,8 @@ pub struct Destination {
     rules: Scopes,
     seed: u64,
     is_root: bool,
+    /// What is noted of what is here.
+    notes: Notes,
     monitor: Arc<Monitor>,
     /// Directories that are not there (or are ours and empty): nothing in them needs to be looked for.
     empty: HashSet<PathBuf>,
@@ -170,6 +173,7 @@ impl Destination {
             true => (path.to_path_buf(), None),
             false => Self::resolve(path, &outline, options.mkpath)?,
         };
+        let (is_root, choice) = (owners::is_root(), filter.xattr_choice(Side::Receiver));
         let mut destination = Destination {
             tree: None,
             counters: Counters::default(),
@@ -177,9 +181,10 @@ impl Destination {
             root,
             rename,
             // Only root makes devices: for anybody else they are as if -D had not been given.
-            options: Options { devices: options.devices && owners::is_root(), ..options.clone() },
+            options: Options { devices: options.devices && is_root, ..options.clone() },
             seed,
-            is_root: owners::is_root(),
+            is_root,
+            notes: options.notes_of_destination(seed, is_root, choice),
             monitor: monitor.clone(),
             empty: HashSet::new(),
             ignored: HashSet::new(),
@@ -213,10 +218,10 @@ impl Destination {
             return Ok(destination);
         }
         destination.open_root(!outline.is_empty || location::copies_contents(path))?;
-        let notes = options.notes_of_destination(seed, destination.is_root);
         destination.had_any = options.hard_links && destination.has_any();
         destination.let_names_wait(true);
-        destination.elsewhere = Elsewhere::open(destination.tree.as_ref(), &destination.root, options, notes, monitor)?;
+        let (tree, notes) = (destination.tree.as_ref(), &destination.notes);
+        destination.elsewhere = Elsewhere::open(tree, &destination.root, options, notes, monitor)?;
         if let Some(tree) = &destination.tree {
             destination.backup = Backup::open(tree, options)?;
             destination.partials = Partials::open(tree, options)?;
@@ -260,7 +265,7 @@ impl Destination {
         match Tree::open(&self.root) {
             Ok(tree) => {
                 let has_doors = self.options.keep_dirlinks || self.options.no_implied_dirs;
-                let tree = tree.noting(self.options.notes_of_destination(self.seed, self.is_root));
+                let tree = tree.noting(self.notes.clone());
                 self.tree = Some(if has_doors { tree.with_doors() } else { tree });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -273,7 +278,7 @@ impl Destination {
                     make(&self.root).map_err(|error| Error::io("create directory", &self.root, error))?;
                     let tree =
                         Tree::open(&self.root).map_err(|error| Error::io("open directory", &self.root, error))?;
-                    self.tree = Some(tree.noting(self.options.notes_of_destination(self.seed, self.is_root)));
+                    self.tree = Some(tree.noting(self.notes.clone()));
                 }
                 self.monitor.detail(1, &format!("created directory {}", self.root.display()));
             }

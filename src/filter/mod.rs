@@ -10,7 +10,8 @@
 //!
 //! Rules travel to the peer, so parsing reads no file: merge rules are replaced by what they name beforehand, at the side
 //! where they were typed ([`expand()`]). Per-directory merge rules stay: each side reads the files of its own tree as it walks
-//! through it ([`Scopes`]). Not supported yet, and refused by name: the `x` modifier.
+//! through it ([`Scopes`]). Rules with the `x` modifier are about names of extended attributes and nothing else; those of
+//! per-directory merge files are refused by name.
 
 mod beneath;
 mod expand;
@@ -26,6 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::options::Options;
+use crate::tree::xattrs::Choice;
 
 pub use expand::{
     Action, expand, expand_with, from_exclude, from_file, from_include, from_partial_dir, from_protected_suffix,
@@ -67,6 +69,8 @@ pub enum Verdict {
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     items: Arc<Vec<Item>>,
+    /// Rules about the names of extended attributes.
+    xattrs: Arc<Vec<Rule>>,
     merges: Arc<Vec<Arc<DirMerge>>>,
     /// The transfer root's absolute path without its leading slash, for rules with the `/` modifier.
     root: Vec<u8>,
@@ -194,26 +198,24 @@ impl Filter {
     /// # Errors
     /// The first rule that cannot be understood, and any merge rule but per-directory ones: see [`expand()`].
     pub fn parse(rules: &[Vec<u8>]) -> Result<Self, FilterError> {
-        let (mut items, mut merges) = (Vec::new(), Vec::new());
+        let (mut items, mut merges, mut xattrs) = (Vec::new(), Vec::new(), Vec::new());
         for line in rules {
             match rule::parse(line)? {
                 Line::Nothing => {}
                 Line::Clear => {
                     items.clear();
                     merges.clear();
+                    xattrs.clear();
                 }
+                Line::Rule(rule) if rule.modifiers.xattr => xattrs.push(Rule::compile(&rule, View::Below(0))),
                 Line::Rule(rule) => items.push(Item::Rule(Rule::compile(&rule, View::Below(0)))),
+                Line::DirMerge(rule) if rule.modifiers.xattr => return Err(rule::about_xattrs(line)),
                 Line::DirMerge(rule) => items.extend(add_merge(&mut merges, rule).map(Item::Merge)),
                 Line::Merge(_) | Line::Cvs(_) => return Err(FilterError::MergeNotExpanded(rule::shown(line))),
             }
         }
-        Ok(Self {
-            items: Arc::new(items),
-            merges: Arc::new(merges),
-            root: Vec::new(),
-            hides_only: false,
-            ends: Ends::Line,
-        })
+        let (items, xattrs, merges) = (Arc::new(items), Arc::new(xattrs), Arc::new(merges));
+        Ok(Self { items, xattrs, merges, root: Vec::new(), hides_only: false, ends: Ends::Line })
     }
 
     /// The rules of a sync.
@@ -257,6 +259,17 @@ impl Filter {
         });
         let mut deciding = known.filter(|rule| rule.decides(&question));
         deciding.next().is_some_and(|rule| rule.verdict() == Verdict::Excluded)
+    }
+
+    /// The names of extended attributes that `side` does not leave alone; none where no rule is about such names, and what is
+    /// usual counts.
+    pub fn xattr_choice(&self, side: Side) -> Option<Choice> {
+        let rules = Arc::clone(&self.xattrs);
+        let chosen = move |name: &[u8]| {
+            let question = Question { side, deleting: false, candidate: Candidate::new(name, false), root: &[] };
+            rules.iter().find(|rule| rule.decides(&question)).is_none_or(|rule| rule.verdict() == Verdict::Included)
+        };
+        (!self.xattrs.is_empty()).then(|| Choice::new(chosen))
     }
 
     /// Whether there are per-directory merge rules.

@@ -32,8 +32,8 @@ pub enum FilterError {
     /// The clearing rule takes nothing.
     #[error("'!' rule has trailing characters: {0}")]
     ClearArgument(String),
-    /// rsync has it, sy does not have it yet.
-    #[error("{what} are not supported yet: {rule}")]
+    /// rsync has it, sy does not.
+    #[error("{what} are not supported: {rule}")]
     NotSupported {
         /// What is missing.
         what: &'static str,
@@ -106,6 +106,8 @@ pub(super) struct Modifiers {
     pub(super) sender: bool,
     /// `r`, and the signs `P` and `R`.
     pub(super) receiver: bool,
+    /// `x`: about names of extended attributes instead of entries.
+    pub(super) xattr: bool,
 }
 
 /// A rule as parsed.
@@ -255,7 +257,7 @@ fn common_modifier(modifiers: &mut Modifiers, letter: u8, line: &[u8]) -> Result
         b'p' => modifiers.perishable = true,
         b's' => modifiers.sender = true,
         b'r' => modifiers.receiver = true,
-        b'x' => return Err(not_supported("rules for extended attributes (modifier x)", line)),
+        b'x' => modifiers.xattr = true,
         _ => return Err(bad_modifier(letter, line)),
     }
     Ok(())
@@ -265,7 +267,9 @@ fn bad_modifier(letter: u8, line: &[u8]) -> FilterError {
     FilterError::Modifier { modifier: letter.escape_ascii().to_string(), rule: shown(line) }
 }
 
-fn not_supported(what: &'static str, line: &[u8]) -> FilterError {
+/// Why a rule about extended attributes is none of a per-directory merge file.
+pub(super) fn about_xattrs(line: &[u8]) -> FilterError {
+    let what = "rules for extended attributes (modifier x) in per-directory merge files";
     FilterError::NotSupported { what, rule: shown(line) }
 }
 
@@ -278,14 +282,16 @@ impl Modifiers {
             perishable: self.perishable || other.perishable,
             sender: self.sender || other.sender,
             receiver: self.receiver || other.receiver,
+            xattr: self.xattr || other.xattr,
         }
     }
 
     /// The letters that stand for them.
     fn letters(self) -> impl Iterator<Item = u8> {
-        let Modifiers { absolute, negate, perishable, sender, receiver } = self;
-        let letters = [(absolute, b'/'), (negate, b'!'), (perishable, b'p'), (sender, b's'), (receiver, b'r')];
-        letters.into_iter().filter(|(set, _)| *set).map(|(_, letter)| letter)
+        let Modifiers { absolute, negate, perishable, sender, receiver, xattr } = self;
+        let sides = [(sender, b's'), (receiver, b'r')];
+        let letters = [(absolute, b'/'), (negate, b'!'), (perishable, b'p'), (xattr, b'x')];
+        letters.into_iter().chain(sides).filter(|(set, _)| *set).map(|(_, letter)| letter)
     }
 
     /// Whether `side` heeds a rule with them.
@@ -502,12 +508,12 @@ mod tests {
             ("foo", "unknown filter rule: foo"),
             ("excluded x", "unknown filter rule: excluded x"),
             (" - x", "unknown filter rule:  - x"),
-            ("-x", "rules for extended attributes (modifier x) are not supported yet: -x"),
+            ("-x", "unexpected end of filter rule: -x"),
             ("-C x", "'C' rule has trailing characters: -C x"),
             ("HC", "invalid modifier 'C' in filter rule: HC"),
             (":-C", "invalid modifier 'C' in filter rule: :-C"),
             (":C-", "invalid modifier '-' in filter rule: :C-"),
-            (":x", "rules for extended attributes (modifier x) are not supported yet: :x"),
+            (":x", "unexpected end of filter rule: :x"),
             ("dir-merge", "unexpected end of filter rule: dir-merge"),
             ("-e x", "invalid modifier 'e' in filter rule: -e x"),
             ("-,, x", "invalid modifier ',' in filter rule: -,, x"),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::expand::MAX_MERGE_DEPTH;
-use super::rule::{FilterError, Line, Merge, Parsed, Rule, View};
+use super::rule::{self, FilterError, Line, Merge, Parsed, Rule, View};
 use super::{DirMerge, Filter, Found, Item, Question, Reason, Side, Verdict, beneath, merge};
 use crate::tree::dir::Tree;
 
@@ -303,6 +303,7 @@ impl Scopes {
                     gathered.cleared = true;
                     self.merges.truncate(gathered.merges);
                 }
+                Line::Rule(parsed) if parsed.modifiers.xattr => return Err(rule::about_xattrs(&piece)),
                 Line::Rule(parsed) => self.add(gathered, &parsed, place),
                 Line::Cvs(parsed) => {
                     merge::cvs(&parsed)?.iter().for_each(|parsed| self.add(gathered, parsed, place));

@@ -120,3 +120,25 @@ fn parsing_reads_no_file() {
         assert!(matches!(error, FilterError::MergeNotExpanded(_)), "{error}");
     }
 }
+
+#[test]
+fn rules_about_extended_attributes_are_about_their_names_and_nothing_else() {
+    let filter = filter(&["-x user.secret", "+xs trusted.*", "-x! user.*", "-xr *", "- user.note"]);
+    let leaves = |side, name: &str| !filter.xattr_choice(side).unwrap().has(name.as_bytes());
+    for (name, sender, receiver) in [
+        ("user.secret", true, true),
+        ("user.note", false, true),
+        ("trusted.x", false, true),
+        ("security.capability", true, true),
+    ] {
+        assert_eq!((leaves(Side::Sender, name), leaves(Side::Receiver, name)), (sender, receiver), "{name}");
+    }
+    assert!(excludes(&filter, Side::Sender, "user.note") && !excludes(&filter, Side::Sender, "user.secret"));
+    for rules in [&["- *"][..], &["-x *", "!"]] {
+        assert!(self::filter(rules).xattr_choice(Side::Sender).is_none(), "no rule of {rules:?} is about them");
+    }
+    assert!(Filter::parse(&[b":x rules".to_vec()]).is_err(), "nobody is told so late that a file has none of them");
+    let line = b"-x! user.*";
+    let rule::Line::Rule(rule) = rule::parse(line).unwrap() else { panic!("a rule") };
+    assert_eq!(rule::parse(&rule.to_line()).unwrap(), rule::Line::Rule(rule.clone()), "it survives the wire");
+}

@@ -115,7 +115,7 @@ impl Lister {
                 Some(tree) => tree,
                 None => {
                     let tree = Tree::open_source(&root, options.follow()).ok()?;
-                    Arc::new(tree.noting(options.notes_of_source(seed)))
+                    Arc::new(tree.noting(options.notes_of_source(seed, filter.xattr_choice(Side::Sender))))
                 }
             };
             last = Some(tree.clone());

@@ -111,7 +111,8 @@ impl Found {
         if let Some(opened) = self.opened.take_if(|(tree, _)| tree.path() == root) {
             return Ok(self.opened.insert(opened).clone());
         }
-        let tree = Tree::open_source(root, options.follow())?.noting(options.notes_of_source(self.seed));
+        let notes = options.notes_of_source(self.seed, filter.xattr_choice(Side::Sender));
+        let tree = Tree::open_source(root, options.follow())?.noting(notes);
         let tree = Arc::new(if options.relative { tree.with_doors() } else { tree });
         // Of another root the names may be the same, and the directories others.
         self.named.clear();

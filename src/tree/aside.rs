@@ -83,7 +83,7 @@ fn copy(from: Spot<'_>, to: Spot<'_>, entry: &Entry) -> io::Result<()> {
         times: true,
         owner,
         group: owners::can_give_group(entry.gid),
-        xattrs: from.tree.notes().xattrs,
+        xattrs: from.tree.notes().xattrs.clone(),
         acls: from.tree.notes().acls,
         ..Keep::default()
     };

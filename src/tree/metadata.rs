@@ -31,7 +31,7 @@ const SETUID: u32 = 0o4000;
 const SETGID: u32 = 0o2000;
 
 /// Which of an entry's metadata is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     /// Permission bits with setuid, setgid and sticky.
     pub perms: bool,
@@ -140,7 +140,7 @@ fn umask_by_setting() -> u32 {
 /// What has to be called.
 #[derive(Debug, Default)]
 struct Change<'e> {
-    xattrs: Option<(&'e [Xattr], Scope)>,
+    xattrs: Option<(&'e [Xattr], &'e Scope)>,
     /// What has other lists, which are set with the mode that they share items with.
     acls: Option<&'e Entry>,
     owner: Option<u32>,
@@ -153,7 +153,7 @@ struct Change<'e> {
 }
 
 impl<'e> Change<'e> {
-    fn between(entry: &'e Entry, keep: &Keep, present: Option<&Entry>) -> Self {
+    fn between(entry: &'e Entry, keep: &'e Keep, present: Option<&Entry>) -> Self {
         let owner = keep.owner && present.is_none_or(|present| present.uid != entry.uid);
         let group = keep.group && present.is_none_or(|present| present.gid != entry.gid);
         // A chown clears these two, so they have to be given again.
@@ -167,11 +167,11 @@ impl<'e> Change<'e> {
             }
             _ => None,
         };
-        let differ = |scope: &Scope| present.is_none_or(|now| !xattrs::agree(entry.xattrs(), now.xattrs(), *scope));
+        let differ = |scope: &&Scope| present.is_none_or(|now| !xattrs::agree(entry.xattrs(), now.xattrs(), scope));
         let mtime = keep.times && present.is_none_or(|present| present.mtime != entry.mtime);
         Self {
             acls: acls.then_some(entry),
-            xattrs: keep.xattrs.filter(differ).map(|scope| (entry.xattrs(), scope)),
+            xattrs: keep.xattrs.as_ref().filter(differ).map(|scope| (entry.xattrs(), scope)),
             owner: owner.then_some(entry.uid),
             group: group.then_some(entry.gid),
             mode: (mode && !is_link).then_some(entry.mode).or(executability),
@@ -232,7 +232,7 @@ impl<'e> Change<'e> {
 }
 
 /// Attributes of the user's are for who may write to a file: its owner can always see to that.
-fn keep_xattrs(target: &impl Target, wanted: &[Xattr], scope: Scope) -> io::Result<()> {
+fn keep_xattrs(target: &impl Target, wanted: &[Xattr], scope: &Scope) -> io::Result<()> {
     const WRITABLE: u32 = 0o200;
     let held = target.held()?;
     let kept = match xattrs::reconcile(&held, wanted, scope) {

@@ -15,7 +15,7 @@ use super::stat;
 use super::xattrs::{self, Held, Scope};
 
 /// What is noted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
     /// Access times, of all but directories: to list one is to access it.
     pub atimes: bool,
@@ -45,7 +45,7 @@ impl Notes {
             return Ok(());
         }
         let held = Held::at(parent, &name.as_cow_c_str()?, follows)?;
-        if let Some(scope) = self.xattrs {
+        if let Some(scope) = &self.xattrs {
             let xattrs = xattrs::read(&held, scope)?;
             if !xattrs.is_empty() {
                 entry.seldom.get_or_insert_default().xattrs = xattrs;

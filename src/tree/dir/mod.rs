@@ -112,8 +112,8 @@ impl Tree {
     }
 
     /// What notes are made of its entries.
-    pub fn notes(&self) -> Notes {
-        self.notes
+    pub fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     /// The same tree for another thread: one handle on the root, a cache of directories of its own.
@@ -127,7 +127,7 @@ impl Tree {
             strategy: self.strategy,
             follow: self.follow,
             doors: self.doors.clone(),
-            notes: self.notes,
+            notes: self.notes.clone(),
             generation: Arc::clone(&self.generation),
             handles: Mutex::default(),
         })

@@ -8,7 +8,9 @@
 mod held;
 
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
@@ -72,7 +74,7 @@ impl Value {
 }
 
 /// Which attributes are for us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// Those of other namespaces than `user.` too.
     pub privileged: bool,
@@ -80,7 +82,41 @@ pub struct Scope {
     pub rsyncs: bool,
     /// Of the digests of large values.
     pub seed: u64,
+    /// What the user's rules choose, whatever the namespace; none where there is no such rule.
+    pub choice: Option<Choice>,
 }
+
+/// Names of attributes that somebody else chooses.
+#[derive(Clone)]
+pub struct Choice(Arc<IsChosen>);
+
+type IsChosen = dyn Fn(&[u8]) -> bool + Send + Sync;
+
+impl Choice {
+    /// The names for which `chosen` holds.
+    pub fn new(chosen: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Choice {
+        Choice(Arc::new(chosen))
+    }
+
+    /// Whether `name` is one of them.
+    pub fn has(&self, name: &[u8]) -> bool {
+        (self.0)(name)
+    }
+}
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Choice")
+    }
+}
+
+impl PartialEq for Choice {
+    fn eq(&self, other: &Choice) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Choice {}
 
 impl Scope {
     /// Whether an attribute of this name is for us.
@@ -88,7 +124,7 @@ impl Scope {
         let name = name.to_bytes();
         name.len() <= MAX_NAME
             && !is_the_systems(name)
-            && self.has_namespace(name)
+            && self.choice.as_ref().map_or_else(|| self.has_namespace(name), |choice| choice.has(name))
             && (self.rsyncs || !name.starts_with(b"user.rsync.%"))
     }
 
@@ -111,7 +147,7 @@ pub fn is_the_systems(name: &[u8]) -> bool {
 }
 
 /// The attributes of what is held, in the order of their names.
-pub(in crate::tree) fn read(held: &Held<'_>, scope: Scope) -> io::Result<Vec<Xattr>> {
+pub(in crate::tree) fn read(held: &Held<'_>, scope: &Scope) -> io::Result<Vec<Xattr>> {
     let mut names = held.names()?.unwrap_or_default();
     names.retain(|name| scope.has(name));
     if names.len() > MAX_COUNT || names.iter().map(|name| name.count_bytes()).sum::<usize>() > MAX_NAMES {
@@ -132,7 +168,7 @@ pub(in crate::tree) fn read(held: &Held<'_>, scope: Scope) -> io::Result<Vec<Xat
 }
 
 /// Makes the attributes of what is held the `wanted` ones, as far as they are for us and their values are known.
-pub(in crate::tree) fn reconcile(held: &Held<'_>, wanted: &[Xattr], scope: Scope) -> Result<(), Errno> {
+pub(in crate::tree) fn reconcile(held: &Held<'_>, wanted: &[Xattr], scope: &Scope) -> Result<(), Errno> {
     let raw = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
     let wanted = || wanted.iter().filter(|xattr| scope.has(&xattr.name));
     for name in held.names().map_err(raw)?.unwrap_or_default() {
@@ -151,13 +187,13 @@ pub(in crate::tree) fn reconcile(held: &Held<'_>, wanted: &[Xattr], scope: Scope
 }
 
 /// Whether of `wanted` some large value is for us and is not among what there `is`.
-pub fn lacks_value(wanted: &[Xattr], is: &[Xattr], scope: Scope) -> bool {
+pub fn lacks_value(wanted: &[Xattr], is: &[Xattr], scope: &Scope) -> bool {
     let lacks = |xattr: &&Xattr| matches!(xattr.value, Value::Large { .. }) && !is.contains(xattr);
     wanted.iter().filter(|xattr| scope.has(&xattr.name)).find(lacks).is_some()
 }
 
 /// Whether the attributes that are for us are the same.
-pub fn agree(one: &[Xattr], other: &[Xattr], scope: Scope) -> bool {
+pub fn agree(one: &[Xattr], other: &[Xattr], scope: &Scope) -> bool {
     let ours = |xattr: &&Xattr| scope.has(&xattr.name);
     one.iter().filter(ours).eq(other.iter().filter(ours))
 }
@@ -169,7 +205,7 @@ mod tests {
 
     use super::*;
 
-    const SCOPE: Scope = Scope { privileged: false, rsyncs: false, seed: 7 };
+    const SCOPE: Scope = Scope { privileged: false, rsyncs: false, seed: 7, choice: None };
 
     fn xattr(name: &str, bytes: &[u8]) -> Xattr {
         Xattr { name: CString::new(name).unwrap(), value: Value::Whole(bytes.into()) }
@@ -177,15 +213,24 @@ mod tests {
 
     #[test]
     fn only_the_users_own_namespace_is_for_everybody_and_the_systems_for_nobody() {
-        let has = |scope: Scope, name: &str| scope.has(&CString::new(name).unwrap());
+        let has = |scope: &Scope, name: &str| scope.has(&CString::new(name).unwrap());
         let root = Scope { privileged: true, ..SCOPE };
         for name in ["system.posix_acl_access", "user.rsync.%stat", "nothing", &format!("user.{}", "x".repeat(255))] {
-            assert!(!has(SCOPE, name) && !has(root, name), "{name}");
+            assert!(!has(&SCOPE, name) && !has(&root, name), "{name}");
         }
         for name in ["security.capability", "trusted.overlay.opaque"] {
-            assert!(!has(SCOPE, name) && has(root, name), "{name}");
+            assert!(!has(&SCOPE, name) && has(&root, name), "{name}");
         }
-        assert!(has(SCOPE, "user.x") && has(Scope { rsyncs: true, ..SCOPE }, "user.rsync.%stat"));
+        assert!(has(&SCOPE, "user.x") && has(&Scope { rsyncs: true, ..SCOPE }, "user.rsync.%stat"));
+    }
+
+    #[test]
+    fn the_users_choice_counts_instead_of_the_namespace_but_never_has_what_is_the_systems() {
+        let choice = Some(Choice::new(|name| !name.starts_with(b"user.no")));
+        let scope = Scope { choice, ..SCOPE };
+        let has = |name: &str| scope.has(&CString::new(name).unwrap());
+        assert!(has("user.yes") && has("security.capability") && !has("user.not"));
+        assert!(!has("system.posix_acl_access") && !has("user.rsync.%stat"));
     }
 
     #[test]
@@ -194,7 +239,7 @@ mod tests {
         let file = File::create(dir.path().join("f")).unwrap();
         let by_handle = Held::File(&file);
         let mut wanted = vec![xattr("user.a", b"1"), xattr("user.b", &[0; 200])];
-        if let Err(error) = reconcile(&by_handle, &wanted, SCOPE) {
+        if let Err(error) = reconcile(&by_handle, &wanted, &SCOPE) {
             // A file system without attributes: there is nothing to be seen here.
             assert!(is_unsupported(error), "{error}");
             return;
@@ -202,7 +247,7 @@ mod tests {
         by_handle.set(c"user.rsync.%stat", b"not ours").unwrap();
         let parent = File::open(dir.path()).unwrap();
         let by_name = Held::at(parent.as_fd(), c"f", false).unwrap();
-        let found = read(&by_name, SCOPE).unwrap();
+        let found = read(&by_name, &SCOPE).unwrap();
         assert_eq!(found[0], wanted[0]);
         assert!(matches!(found[1].value, Value::Large { len: 200, .. }) && found.len() == 2);
         assert_eq!(found[1].value, Value::listed(vec![0; 200], 7));
@@ -211,8 +256,8 @@ mod tests {
         wanted.remove(1);
         wanted.push(xattr("user.c", b""));
         wanted.push(xattr("security.evil", b"set by nobody"));
-        reconcile(&by_name, &wanted, SCOPE).unwrap();
-        assert_eq!(read(&by_handle, SCOPE).unwrap(), wanted[..2]);
+        reconcile(&by_name, &wanted, &SCOPE).unwrap();
+        assert_eq!(read(&by_handle, &SCOPE).unwrap(), wanted[..2]);
         assert_eq!(by_name.get(c"user.rsync.%stat").unwrap().as_deref(), Some(&b"not ours"[..]));
     }
 
@@ -224,8 +269,8 @@ mod tests {
         let large = Xattr { name: c"user.l".into(), value: Value::listed(vec![1; 65], 7) };
         assert!(matches!(large.value, Value::Large { .. }));
         let wanted = [large];
-        assert!(lacks_value(&wanted, &[], SCOPE) && !lacks_value(&wanted, &wanted, SCOPE));
-        reconcile(&Held::File(&file), &wanted, SCOPE).unwrap();
-        assert_eq!(read(&Held::File(&file), SCOPE).unwrap(), []);
+        assert!(lacks_value(&wanted, &[], &SCOPE) && !lacks_value(&wanted, &wanted, &SCOPE));
+        reconcile(&Held::File(&file), &wanted, &SCOPE).unwrap();
+        assert_eq!(read(&Held::File(&file), &SCOPE).unwrap(), []);
     }
 }
