@@ -17,7 +17,7 @@ use sy::tree::entry::{Entry, Kind, Timestamp};
 use sy::tree::paths::Paths;
 
 /// No answer takes longer, unless there is none.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Frames to and from a peer.
 pub struct Wire<R, W> {
@@ -287,7 +287,7 @@ pub fn archive() -> Options {
         links: true,
         perms: true,
         times: true,
-        timeout: Some(Duration::from_secs(20)),
+        timeout: Some(Duration::from_secs(90)),
         ..Options::default()
     }
 }
