@@ -317,9 +317,7 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     options.retain(|option| *option != "-X" || (keeps_modes && !(timeless && accessed)));
     // With -H it depends on which name of a file is looked at first what these spare, and where --existing meets another
     // type rsync removes that and makes nothing.
-    let spares = options
-        .iter()
-        .any(|option| matches!(*option, "-u" | "--size-only" | "--existing") || option.contains("-size="));
+    let spares = options.iter().any(|option| matches!(*option, "-u" | "--existing") || option.contains("-size="));
     options.retain(|option| *option != "-H" || !spares);
     // Lines of a merge file then are one rule, of which there may be no sense to be made: rsync stops, sy leaves its directory.
     let ruled = options.iter().any(|option| MERGES.contains(option));
@@ -365,9 +363,8 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     // Of a link that is followed rsync looks at its own attributes, and what is read through links is read more than once.
     let through = follows || options.contains(&"-K");
     options.retain(|option| !matches!(*option, "-U" | "-X" | "-A") || !through);
-    // What is kept of the names of one file depends on which of them is made first. And rsync 3.5.0 fails to look at what it
-    // has copied to such a directory.
-    options.retain(|option| !matches!(*option, "-H" | "--inplace" | "--append") || !kept);
+    // rsync 3.5.0 fails to look at what it has copied to a directory of backups.
+    options.retain(|option| !matches!(*option, "--inplace" | "--append") || !kept);
     // rsync then deletes its backups, with --delete-after even those that it has just made.
     let beside = options.contains(&"-b");
     options.retain(|option| *option != "--delete-excluded" || !beside);
