@@ -230,13 +230,15 @@ impl Options {
     /// What is noted of the entries of a source, besides what every sync needs. Large values are digested under `seed`. Of
     /// attributes all are sent that can be read: which are kept is the destination's to know.
     pub fn notes_of_source(&self, seed: u64, choice: Option<Choice>) -> Notes {
-        let xattrs = self.xattrs.then_some(Scope { privileged: true, rsyncs: self.all_xattrs, seed, choice });
+        let rsyncs = self.all_xattrs;
+        let xattrs = self.xattrs.then_some(Scope { privileged: true, rsyncs, unreadable: false, seed, choice });
         Notes { atimes: self.atimes, unnoticed: self.open_noatime, xattrs, acls: self.acls }
     }
 
     /// The same of a destination, whose files are read to be compared, which is not to be seen in what is kept of them.
     pub fn notes_of_destination(&self, seed: u64, is_root: bool, choice: Option<Choice>) -> Notes {
-        let xattrs = self.xattrs.then_some(Scope { privileged: is_root, rsyncs: true, seed, choice });
+        let scope = Scope { privileged: is_root, rsyncs: true, unreadable: true, seed, choice };
+        let xattrs = self.xattrs.then_some(scope);
         Notes { unnoticed: self.open_noatime || self.atimes, xattrs, ..self.notes_of_source(seed, None) }
     }
 

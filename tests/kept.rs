@@ -2,7 +2,8 @@
 //! synced.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use rustix::fs::XattrFlags;
 use serde_json::Value;
@@ -89,6 +90,14 @@ fn described() -> Tree {
     (0..70).fold(tree, |tree, index| tree.file(format!("many/{index}"), "x").xattr("user.n", [index; 100]))
 }
 
+/// Sets an attribute, whoever may write to the file.
+fn set(path: &Path, name: &str, value: &[u8]) {
+    let mode = fs::metadata(path).unwrap().permissions();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode.mode() | 0o600)).unwrap();
+    rustix::fs::setxattr(path, name, value, XattrFlags::empty()).unwrap();
+    fs::set_permissions(path, mode).unwrap();
+}
+
 sync_test!(extended_attributes_are_kept_with_the_option_and_an_unchanged_tree_is_left_alone, |sandbox| {
     sandbox.write_source(&described().symlink("link", "a").fifo("fifo"));
     sandbox.sync_paths(&["-a"], &["source/"], "plain").ok();
@@ -99,15 +108,15 @@ sync_test!(extended_attributes_are_kept_with_the_option_and_an_unchanged_tree_is
     let listed = "many/0";
     for (path, name) in [("a", "user.large"), ("dir", "user.dir"), ("dir/big", "user.large"), (listed, "user.n")] {
         let path = sandbox.destination().join(path);
-        rustix::fs::setxattr(&path, name, b"other", XattrFlags::empty()).unwrap();
-        rustix::fs::setxattr(&path, "user.extra", b"more", XattrFlags::empty()).unwrap();
+        set(&path, name, b"other");
+        set(&path, "user.extra", b"more");
     }
     let mut lines = sandbox.sync(&["-aXi"]).ok().lines();
     lines.sort();
     assert_eq!(lines, [".d........x dir/", ".f........x a", ".f........x dir/big", ".f........x many/0"]);
     sandbox.assert_synced();
     // And of what is transferred, whatever was there.
-    rustix::fs::setxattr(sandbox.destination().join("dir/big"), "user.extra", b"more", XattrFlags::empty()).unwrap();
+    set(&sandbox.destination().join("dir/big"), "user.extra", b"more");
     for options in [&["-aXI"][..], &["-aXI", "--inplace"]] {
         sandbox.sync(options).ok();
         sandbox.assert_synced();
@@ -169,6 +178,30 @@ sync_test!(of_a_link_that_is_followed_the_attributes_are_those_of_what_it_leads_
     }
 });
 
+sync_test!(attributes_of_a_file_of_the_destination_that_nobody_may_read_are_replaced_all_the_same, |sandbox| {
+    sandbox.write_source(&Tree::new().file("a", "1").xattr("user.x", "1").file("b", "2"));
+    for mode in [0o200, 0] {
+        let closed = Tree::new().file("a", "1").xattr("user.x", "2").xattr("user.y", "3").mode(mode);
+        sandbox.write_destination(&closed.file("b", "2").xattr("user.z", "4").mode(mode));
+        assert_eq!(sandbox.sync(&["-aX"]).ok().stderr, "");
+        sandbox.assert_synced();
+    }
+});
+
+sync_test!(behind_a_link_that_is_kept_for_a_directory_its_attributes_go_to_the_directory, |sandbox| {
+    sandbox.write_source(&described());
+    sandbox.write_destination(&Tree::new().dir("real").symlink("dir", "real"));
+    sandbox.sync(&["-aXK"]).ok();
+    let made = |path: &str| xattrs(&sandbox.destination().join(path));
+    assert_eq!(fs::read_link(sandbox.destination().join("dir")).unwrap().to_str(), Some("real"));
+    for (path, source) in [("real", "dir"), ("real/big", "dir/big")] {
+        assert!(!made(path).is_empty());
+        assert_eq!(made(path), xattrs(&sandbox.source().join(source)), "{path}");
+    }
+    assert!(made("dir").is_empty(), "the link has none");
+    unchanged(&sandbox.sync(&["-aXKi"]).ok());
+});
+
 /// Other systems have lists of other forms, which `sy` does not know.
 #[cfg(target_os = "linux")]
 mod lists {
@@ -205,6 +238,19 @@ mod lists {
         lines.sort();
         assert_eq!(lines, [".d.......a. dir/", ".f.......a. a", ".f.......a. none"]);
         sandbox.assert_synced();
+    });
+
+    sync_test!(behind_a_link_that_is_kept_for_a_directory_its_lists_go_to_the_directory, |sandbox| {
+        let (own, default) = (acl([7, 5, 1], &[(1, 7)], &[], Some(7)), acl([7, 7, 7], &[], &[], None));
+        let tree = Tree::new().dir("dir").xattr(OWN, own).xattr(DEFAULT, default).mode(0o771);
+        sandbox.write_source(&tree.file("dir/a", "1"));
+        sandbox.write_destination(&Tree::new().dir("real").symlink("dir", "real"));
+        sandbox.sync(&["-aAK"]).ok();
+        assert!(fs::symlink_metadata(sandbox.destination().join("dir")).unwrap().is_symlink());
+        let made = |path: &str| xattrs(&sandbox.destination().join(path));
+        assert_eq!(made("real"), xattrs(&sandbox.source().join("dir")));
+        assert_eq!((mode(sandbox, "real"), made("real/a").len()), (0o771, 0));
+        unchanged(&sandbox.sync(&["-aAKi"]).ok());
     });
 
     sync_test!(whom_a_list_names_is_mapped_like_an_owner, |sandbox| {

@@ -54,15 +54,46 @@ impl Destination {
         self.forgive(place, given).map_err(|error| ("set attributes of", error))
     }
 
+    /// Asks the file system of the root for what it may be unable to keep.
+    pub(super) fn find_lacking(&mut self) {
+        let Some(tree) = &self.tree else { return };
+        let asked = [(Capability::Xattrs, self.options.xattrs), (Capability::Acls, self.options.acls)];
+        for (capability, _) in asked.into_iter().filter(|(_, asked)| *asked) {
+            // Where even that fails, so will what comes next, and say so.
+            if tree.keeps(capability).is_ok_and(|keeps| !keeps) {
+                self.lacking.push(capability);
+            }
+        }
+    }
+
+    /// Tells, once, that an entry has something that cannot be kept.
+    pub(super) fn tell_lacking(&self, entry: &Entry, place: &Path) {
+        for capability in &self.lacking {
+            let has = match capability {
+                Capability::Xattrs => {
+                    self.notes.xattrs.as_ref().is_some_and(|scope| entry.xattrs().iter().any(|x| scope.has(&x.name)))
+                }
+                Capability::Acls => entry.acls().is_some(),
+            };
+            if has {
+                self.monitor.unkept(*capability, &self.path_of(place));
+            }
+        }
+    }
+
+    /// Whether something cannot be kept, as far as is known.
+    fn lacks(&self, capability: Capability) -> bool {
+        self.lacking.contains(&capability) || self.monitor.misses(capability)
+    }
+
     /// The extended attributes that are kept here, if any can be.
     pub(super) fn xattrs(&self) -> Option<Scope> {
-        let missing = || self.monitor.misses(Capability::Xattrs);
-        self.notes.xattrs.clone().filter(|_| !missing())
+        self.notes.xattrs.clone().filter(|_| !self.lacks(Capability::Xattrs))
     }
 
     /// Whether access control lists are kept here.
     pub(super) fn acls(&self) -> bool {
-        self.options.acls && !self.monitor.misses(Capability::Acls)
+        self.options.acls && !self.lacks(Capability::Acls)
     }
 
     /// What a file system cannot keep is no error of an entry: it is told once.

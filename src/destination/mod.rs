@@ -20,6 +20,7 @@ use crate::plan::{self, Action, Changes, Decision, Powers};
 use crate::protocol::message::{Counters, Deleted};
 use crate::source;
 use crate::tree::aside::Way;
+use crate::tree::capability::Capability;
 use crate::tree::dir::Tree;
 use crate::tree::entry::{Entry, Kind};
 use crate::tree::metadata::{self, Keep};
@@ -100,6 +101,8 @@ pub struct Destination {
     is_root: bool,
     /// What is noted of what is here.
     notes: Notes,
+    /// What is asked for and the file system cannot keep: known from the start, so that nothing differs for want of it.
+    lacking: Vec<Capability>,
     monitor: Arc<Monitor>,
     /// Directories that are not there (or are ours and empty): nothing in them needs to be looked for.
     empty: HashSet<PathBuf>,
@@ -185,6 +188,7 @@ impl Destination {
             seed,
             is_root,
             notes: options.notes_of_destination(seed, is_root, choice),
+            lacking: Vec::new(),
             monitor: monitor.clone(),
             empty: HashSet::new(),
             ignored: HashSet::new(),
@@ -218,6 +222,7 @@ impl Destination {
             return Ok(destination);
         }
         destination.open_root(!outline.is_empty || location::copies_contents(path))?;
+        destination.find_lacking();
         destination.had_any = options.hard_links && destination.has_any();
         destination.let_names_wait(true);
         let (tree, notes) = (destination.tree.as_ref(), &destination.notes);
@@ -369,6 +374,7 @@ impl Destination {
     fn try_prepare(&mut self, entry: &Entry, place: &Path) -> Attempt<Decision> {
         let existing = self.existing(entry, place).map_err(|error| ("look at", error))?;
         self.note_dir(entry, place);
+        self.tell_lacking(entry, place);
         let mut decision = match self.follow_leader(entry, place, existing.as_ref()) {
             Some(decision) => decision,
             None => self.decide(entry, place, existing.as_ref()),

@@ -17,8 +17,10 @@ use crate::options::{DeleteTime, Options};
 use crate::plan::Decision;
 use crate::protocol::message::Deleted;
 use crate::source::Source;
+use crate::tree::acl::{Acl, Acls};
 use crate::tree::capability::Capability;
-use crate::tree::entry::{Entry, Kind};
+use crate::tree::entry::{Entry, Kind, Seldom};
+use crate::tree::xattrs::{Value, Xattr};
 
 /// Hears warnings.
 #[derive(Clone, Default)]
@@ -279,4 +281,23 @@ fn what_a_file_system_cannot_keep_is_told_once_and_not_tried_again_and_is_no_err
     assert_eq!(place.monitor.exit_code(), ExitCode::Ok);
     let other = std::io::ErrorKind::PermissionDenied;
     assert!(place.destination.forgive(Path::new("dir/kept"), Err(other.into())).is_err());
+}
+
+#[test]
+fn nothing_differs_for_want_of_what_is_known_to_be_missing_and_it_is_told_of_the_first_that_has_it() {
+    for dry_run in [false, true] {
+        let mut place = Place::new(&Options { xattrs: true, acls: true, dry_run, ..options(DeleteTime::During) });
+        let mut entry = place.destination.tree.as_ref().unwrap().lstat(Path::new("dir/kept")).unwrap().unwrap();
+        place.destination.lacking = vec![Capability::Xattrs, Capability::Acls];
+        assert_eq!(place.destination.prepare(&entry), Decision::SKIP);
+        assert!(place.ears.0.lock().unwrap().is_empty(), "it has none");
+        let xattr = Xattr { name: c"user.x".into(), value: Value::Whole([7].into()) };
+        let acls = Acls { own: Some(Acl { mask: Some(0), ..Acl::default() }), default: None };
+        entry.seldom = Seldom { xattrs: vec![xattr], acls: Some(Box::new(acls)), ..Seldom::default() }.boxed();
+        for _ in 0..2 {
+            assert_eq!(place.destination.prepare(&entry), Decision::SKIP);
+        }
+        assert_eq!(*place.ears.0.lock().unwrap(), ["xattrs", "acls"]);
+        assert_eq!(place.monitor.exit_code(), ExitCode::Ok);
+    }
 }

@@ -24,7 +24,7 @@ use crate::protocol::message::{
 };
 use crate::protocol::payload::Payload;
 use crate::source::{self, removal};
-use crate::tree::copy::next_data;
+use crate::tree::copy::{SparseReader, next_data};
 use crate::tree::dir::Tree;
 use crate::tree::entry::{Digest, Entry};
 
@@ -428,7 +428,7 @@ impl<'a> Outgoing<'a> {
 
     /// The outer error is the link's, the inner one the file's.
     fn send_delta(&mut self, index: u32, signature: &Signature) -> Result<io::Result<()>> {
-        let mut file = match self.item(index).open().and_then(bounded) {
+        let mut file = match self.item(index).open().and_then(|file| NewFile::of(file, self.session.options.sparse)) {
             Ok(file) => file,
             Err(error) => return Ok(Err(error)),
         };
@@ -531,6 +531,30 @@ fn gather(begun: Option<Signature>, piece: &ChecksumResp) -> Result<Signature> {
 fn bounded(file: File) -> io::Result<io::Take<File>> {
     let len = file.metadata()?.len();
     Ok(file.take(len))
+}
+
+/// A file of which a delta is made, up to where it ends now.
+enum NewFile {
+    Plain(io::Take<File>),
+    Sparse(SparseReader),
+}
+
+impl NewFile {
+    fn of(file: File, sparse: bool) -> io::Result<NewFile> {
+        if sparse {
+            return SparseReader::new(file).map(NewFile::Sparse);
+        }
+        bounded(file).map(NewFile::Plain)
+    }
+}
+
+impl Read for NewFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            NewFile::Plain(file) => file.read(buffer),
+            NewFile::Sparse(file) => file.read(buffer),
+        }
+    }
 }
 
 /// A file being read for sending: piece by piece, each hashed where it lies.

@@ -92,6 +92,11 @@ impl Acls {
     }
 }
 
+/// Whether lists can be kept where something is held.
+pub(in crate::tree) fn can_be_kept(held: &Held<'_>) -> bool {
+    system::can_be_kept(held)
+}
+
 /// The lists of what is held.
 pub(in crate::tree) fn read(held: &Held<'_>, is_dir: bool) -> io::Result<Acls> {
     Ok(Acls {
@@ -131,6 +136,10 @@ mod system {
     const OTHER: u16 = 0x20;
     /// The number of an item that has none.
     const NOBODY: u32 = u32::MAX;
+
+    pub(super) fn can_be_kept(held: &Held<'_>) -> bool {
+        held.could_have(OWN)
+    }
 
     pub(super) fn read(held: &Held<'_>, name: &CStr) -> io::Result<Option<Acl>> {
         let Some(bytes) = held.get(name)? else { return Ok(None) };
@@ -195,6 +204,10 @@ mod system {
 
     pub(super) const OWN: () = ();
     pub(super) const DEFAULT: () = ();
+
+    pub(super) fn can_be_kept(_: &Held<'_>) -> bool {
+        false
+    }
 
     pub(super) fn read(_: &Held<'_>, (): ()) -> io::Result<Option<Acl>> {
         Ok(None)

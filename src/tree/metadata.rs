@@ -231,21 +231,22 @@ impl<'e> Change<'e> {
     }
 }
 
-/// Attributes of the user's are for who may write to a file: its owner can always see to that.
+/// Attributes of the user's are for who may read a file or write to it: its owner can always see to that.
 fn keep_xattrs(target: &impl Target, wanted: &[Xattr], scope: &Scope) -> io::Result<()> {
-    const WRITABLE: u32 = 0o200;
-    let held = target.held()?;
-    let kept = match xattrs::reconcile(&held, wanted, scope) {
-        Err(Errno::ACCESS) => {
+    const OPEN: u32 = 0o600;
+    let keep = || -> io::Result<()> { Ok(xattrs::reconcile(&target.held()?, wanted, scope)?) };
+    let kept = match keep() {
+        Err(error) if error.raw_os_error() == Some(Errno::ACCESS.raw_os_error()) => {
             let mode = target.mode()?;
-            target.set_mode(mode | WRITABLE)?;
-            let kept = xattrs::reconcile(&held, wanted, scope);
+            target.set_mode(mode | OPEN)?;
+            let kept = keep();
             target.set_mode(mode)?;
             kept
         }
         kept => kept,
     };
-    kept.map_err(|error| if xattrs::is_unsupported(error) { Capability::Xattrs.error() } else { error.into() })
+    let unsupported = |error: &io::Error| Errno::from_io_error(error).is_some_and(xattrs::is_unsupported);
+    kept.map_err(|error| if unsupported(&error) { Capability::Xattrs.error() } else { error })
 }
 
 fn keep_acls(target: &impl Target, entry: &Entry) -> io::Result<()> {

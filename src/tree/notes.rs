@@ -44,7 +44,12 @@ impl Notes {
         if self.xattrs.is_none() && !self.acls {
             return Ok(());
         }
-        let held = Held::at(parent, &name.as_cow_c_str()?, follows)?;
+        let may_fail = self.xattrs.as_ref().is_none_or(|scope| scope.unreadable);
+        let held = match Held::at(parent, &name.as_cow_c_str()?, follows) {
+            // Where it has to be opened for that: who sets something on it sees to that first.
+            Err(error) if may_fail && error.kind() == io::ErrorKind::PermissionDenied => Held::Nothing,
+            held => held?,
+        };
         if let Some(scope) = &self.xattrs {
             let xattrs = xattrs::read(&held, scope)?;
             if !xattrs.is_empty() {

@@ -59,6 +59,12 @@ const LINES: [&str; 12] = [
 ];
 
 impl Case {
+    /// Whether holes are made of zeros in files that are made anew.
+    pub fn makes_holes(&self) -> bool {
+        let has = |wanted: &str| self.options.iter().any(|option| option == wanted);
+        has("-S") && !has("--inplace") && !has("--preallocate")
+    }
+
     /// Whether access times are kept.
     pub fn keeps_atimes(&self) -> bool {
         self.options.iter().any(|option| option == "-U")
@@ -77,6 +83,7 @@ impl Case {
             keeps_dirs: has("--ignore-existing"),
             ruled,
             accessed: has("-U"),
+            sparse: has("-S"),
             described: has("-X"),
             listed: has("-A"),
             mapped: options.iter().any(|option| is_map(option)),
@@ -294,6 +301,9 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     options.retain(|option| !listed || !is_map(option));
     // With a window and -c rsync may give a time anew that it has taken for equal, to what has a list.
     options.retain(|option| !listed || !(option.starts_with("-@") || option.starts_with("--modify-window")));
+    // What only leads to the sources inherits a list if its directory has been given one by then, which sy gives last.
+    let leading = options.contains(&"--no-implied-dirs");
+    options.retain(|option| *option != "-A" || !leading);
     // Part of a mode is in the list: without -p rsync gives what is new that part too, and with --chmod it does not say that the
     // mode has changed where the list has.
     options.retain(|option| !listed || !(*option == "--no-p" || option.starts_with("--chmod")));
@@ -385,6 +395,8 @@ struct Maker<'a> {
     keeps_dirs: bool,
     /// Times of access are set.
     accessed: bool,
+    /// Files have holes.
+    sparse: bool,
     /// There are extended attributes.
     described: bool,
     /// There are access control lists.
@@ -541,6 +553,10 @@ impl Maker<'_> {
     }
 
     fn file(&mut self) -> Node {
+        if self.sparse && self.one_in(3) {
+            let pieces = [0, 40_000, 130_000].map(|offset| (offset, noise(self.rng.u64(..4), self.rng.usize(1..9000))));
+            return Node::Sparse(100_000 + self.rng.u64(..100_000), pieces.into());
+        }
         let len = match self.rng.u8(..4) {
             0 => self.rng.usize(..200_000),
             _ => *self.rng.choice(&SIZES).expect("a few"),

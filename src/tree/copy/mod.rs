@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use rustix::fs::fstat;
 use rustix::io::{pread, pwrite};
 
-pub use sparse::{SparseWriter, next_data};
+pub use sparse::{SparseReader, SparseWriter, next_data};
 
 /// Files up to this size are read and written at once, in bytes.
 const SMALL: u64 = 64 * 1024;

@@ -4,7 +4,7 @@
 //! than it could only turn one write into several.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 
 use rustix::fs::{SeekFrom, ftruncate, seek};
@@ -151,6 +151,50 @@ impl SparseWriter<&File> {
     /// Goes on at `offset`, further on in a fresh file; what is between becomes a hole.
     fn skip(&mut self, offset: u64) {
         self.offset = self.offset.max(offset);
+    }
+}
+
+/// Reads a file from its start with the zeros of its holes made here: the file is read only where it has data.
+#[derive(Debug)]
+pub struct SparseReader {
+    file: File,
+    offset: u64,
+    /// Where the next data begins, and where it ends.
+    data: (u64, u64),
+    /// Bytes that the file has in all, and nothing of what comes to it from here on.
+    len: u64,
+}
+
+impl SparseReader {
+    /// A reader of `file` up to where it ends now.
+    ///
+    /// # Errors
+    /// The system's, from looking at the file.
+    pub fn new(file: File) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        Ok(Self { file, offset: 0, data: (0, 0), len })
+    }
+}
+
+impl Read for SparseReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.offset >= self.data.1 {
+            self.data = next_data(&self.file, self.offset)?;
+        }
+        // What another shortens meanwhile has its end where it has no data: a read finds that out.
+        let (start, end) = (self.data.0.min(self.len), self.data.1.min(self.len));
+        let is_hole = self.offset < start;
+        let left = if is_hole { start } else { end }.saturating_sub(self.offset);
+        let room = usize::try_from(left).unwrap_or(buffer.len()).min(buffer.len());
+        let got = match is_hole {
+            true => {
+                buffer[..room].fill(0);
+                room
+            }
+            false => read_at(&self.file, &mut buffer[..room], self.offset)?,
+        };
+        self.offset += got as u64;
+        Ok(got)
     }
 }
 

@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -97,6 +98,28 @@ fn holes_and_runs_of_zeros_become_holes() {
         let cloned = clone_extents(&File::open(&source).unwrap(), &copy).unwrap().is_some();
         assert!(on_disk < MIB || cloned, "{on_disk} bytes on disk");
         fs::remove_file(&target).unwrap();
+    }
+}
+
+#[test]
+fn a_reader_of_holes_reads_what_is_there_and_only_where_there_is_data() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("holes");
+    let bytes = holey(&path);
+    for room in [1000, 100_000, 3 << 20] {
+        let mut reader = SparseReader::new(File::open(&path).unwrap()).unwrap();
+        // What is appended from here on is not its business.
+        File::options().append(true).open(&path).unwrap().write_all(b"more").unwrap();
+        let (mut read, mut buffer) = (Vec::new(), vec![1; room]);
+        loop {
+            let got = reader.read(&mut buffer).unwrap();
+            if got == 0 {
+                break;
+            }
+            read.extend_from_slice(&buffer[..got]);
+        }
+        assert!(read == bytes, "{room}");
+        File::options().write(true).open(&path).unwrap().set_len(bytes.len() as u64).unwrap();
     }
 }
 

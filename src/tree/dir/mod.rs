@@ -38,12 +38,14 @@ pub(in crate::tree) use chain::Chain;
 pub use list::{DirItem, FileType, Listing};
 pub use look::Looked;
 
+use super::acl;
+use super::capability::Capability;
 use super::entry::{Entry, Kind};
 use super::follow::Follow;
 use super::notes::Notes;
 use super::paths::Paths;
 use super::stat::{self, bits};
-use super::xattrs::Held;
+use super::xattrs::{self, Held};
 use beneath::Strategy;
 use doors::Doors;
 use handles::Handles;
@@ -185,6 +187,19 @@ impl Tree {
     pub fn xattr(&self, relative: &Path, entry: &Entry, name: &CStr) -> io::Result<Option<Vec<u8>>> {
         let (parent, of) = self.at(relative)?;
         Held::at(parent.as_fd(), &of.as_cow_c_str()?, self.follows(&entry.kind))?.get(name)
+    }
+
+    /// Whether the file system of the root keeps something, as far as it can be asked.
+    ///
+    /// # Errors
+    /// The system's, from looking at the root.
+    pub fn keeps(&self, capability: Capability) -> io::Result<bool> {
+        let (parent, of) = self.at(Path::new("."))?;
+        let held = Held::at(parent.as_fd(), &of.as_cow_c_str()?, false)?;
+        Ok(match capability {
+            Capability::Xattrs => xattrs::can_be_kept(&held),
+            Capability::Acls => acl::can_be_kept(&held),
+        })
     }
 
     /// Makes the large attributes that `entry` has of `relative` known by their values.

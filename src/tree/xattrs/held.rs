@@ -69,8 +69,21 @@ impl<'a> Held<'a> {
         }
     }
 
+    /// Whether the file system it is on can keep an attribute of this name, as far as asking for it tells.
+    pub(in crate::tree) fn could_have(&self, name: &CStr) -> bool {
+        !self.value(name).is_err_and(is_unsupported)
+    }
+
     /// The value of an attribute; `None` where it has none of that name.
     pub(in crate::tree) fn get(&self, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+        match self.value(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error == NONE || is_unsupported(error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn value(&self, name: &CStr) -> Sys<Vec<u8>> {
         let read = |buffer: &mut [u8]| match self {
             Held::File(file) => fgetxattr(file, name, buffer),
             Held::Opened(file) => fgetxattr(file, name, buffer),
@@ -78,11 +91,7 @@ impl<'a> Held<'a> {
             Held::Followed(path) => getxattr(path, name, buffer),
             Held::Nothing => Err(Errno::NOTSUP),
         };
-        match whole(read) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if error == NONE || is_unsupported(error) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        whole(read)
     }
 
     /// Sets an attribute.

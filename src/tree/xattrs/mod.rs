@@ -60,6 +60,9 @@ pub enum Value {
 }
 
 impl Value {
+    /// One that no source can have: see [`MAX_VALUE`].
+    const UNREADABLE: Value = Value::Large { len: u32::MAX, digest: [0; size_of::<Digest>()] };
+
     /// A value as a list has it.
     pub fn listed(bytes: Vec<u8>, seed: u64) -> Value {
         match bytes.len() > INLINE {
@@ -80,6 +83,9 @@ pub struct Scope {
     pub privileged: bool,
     /// Those too that rsync keeps for itself: at a source with `-XX` only.
     pub rsyncs: bool,
+    /// What cannot be read counts as something that is like nothing else, and is no error: at a destination, which can make a
+    /// file of its own readable when it gives it another value.
+    pub unreadable: bool,
     /// Of the digests of large values.
     pub seed: u64,
     /// What the user's rules choose, whatever the namespace; none where there is no such rule.
@@ -146,6 +152,11 @@ pub fn is_the_systems(name: &[u8]) -> bool {
     name.starts_with(b"system.")
 }
 
+/// Whether users' attributes can be kept where something is held.
+pub(in crate::tree) fn can_be_kept(held: &Held<'_>) -> bool {
+    held.could_have(c"user.any")
+}
+
 /// The attributes of what is held, in the order of their names.
 pub(in crate::tree) fn read(held: &Held<'_>, scope: &Scope) -> io::Result<Vec<Xattr>> {
     let mut names = held.names()?.unwrap_or_default();
@@ -156,8 +167,16 @@ pub(in crate::tree) fn read(held: &Held<'_>, scope: &Scope) -> io::Result<Vec<Xa
     names.sort_unstable();
     let mut xattrs = Vec::with_capacity(names.len());
     for name in names {
-        // Gone since it was listed, which is as if it had never been.
-        let Some(bytes) = held.get(&name)? else { continue };
+        let bytes = match held.get(&name) {
+            Ok(Some(bytes)) => bytes,
+            // Gone since it was listed, which is as if it had never been.
+            Ok(None) => continue,
+            Err(error) if scope.unreadable && error.kind() == io::ErrorKind::PermissionDenied => {
+                xattrs.push(Xattr { name, value: Value::UNREADABLE });
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if bytes.len() > MAX_VALUE {
             let text = format!("its attribute {name:?} has more than {MAX_VALUE} bytes");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
@@ -205,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    const SCOPE: Scope = Scope { privileged: false, rsyncs: false, seed: 7, choice: None };
+    const SCOPE: Scope = Scope { privileged: false, rsyncs: false, unreadable: false, seed: 7, choice: None };
 
     fn xattr(name: &str, bytes: &[u8]) -> Xattr {
         Xattr { name: CString::new(name).unwrap(), value: Value::Whole(bytes.into()) }
