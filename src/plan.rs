@@ -159,7 +159,7 @@ pub fn decide(
     source: &Entry,
     existing: Option<&Entry>,
     options: &Options,
-    powers: Powers,
+    powers: &Powers,
     same_contents: impl FnOnce() -> bool,
 ) -> Decision {
     if !options.takes(source) {
@@ -251,7 +251,7 @@ pub fn transfer(source: &Entry, existing: &Entry, options: &Options, mut changes
 }
 
 /// What differs apart from contents, of what the options keep and this machine can set.
-pub fn attribute_changes(source: &Entry, existing: &Entry, options: &Options, powers: Powers) -> Changes {
+pub fn attribute_changes(source: &Entry, existing: &Entry, options: &Options, powers: &Powers) -> Changes {
     let is_link = matches!(source.kind, Kind::Symlink { .. });
     let mut changes = Changes::empty();
     changes
@@ -273,15 +273,15 @@ pub fn attribute_changes(source: &Entry, existing: &Entry, options: &Options, po
 }
 
 /// The decision on `source`, asking for the values of large attributes if it takes any that the destination has not.
-pub fn with_values(decision: Decision, source: &Entry, existing: Option<&Entry>, powers: Powers) -> Decision {
-    let Some(scope) = powers.xattrs.filter(|_| !source.xattrs().is_empty()) else { return decision };
+pub fn with_values(decision: Decision, source: &Entry, existing: Option<&Entry>, powers: &Powers) -> Decision {
+    let Some(scope) = &powers.xattrs else { return decision };
     let lacks = match decision.action {
         Action::Skip | Action::HardLink => false,
         Action::Attributes => {
-            xattrs::lacks_value(source.xattrs(), existing.map_or(&[], |existing| existing.xattrs()), &scope)
+            xattrs::lacks_value(source.xattrs(), existing.map_or(&[], |existing| existing.xattrs()), scope)
         }
         // It is made anew.
-        Action::Create | Action::Whole | Action::Delta => xattrs::lacks_value(source.xattrs(), &[], &scope),
+        Action::Create | Action::Whole | Action::Delta => xattrs::lacks_value(source.xattrs(), &[], scope),
     };
     Decision { changes: if lacks { decision.changes | Changes::VALUES } else { decision.changes }, ..decision }
 }
@@ -303,7 +303,7 @@ mod tests {
     }
 
     fn action(source: &Entry, existing: Option<&Entry>, options: &Options) -> Action {
-        decide(source, existing, options, ROOT, || false).action
+        decide(source, existing, options, &ROOT, || false).action
     }
 
     #[test]
@@ -351,7 +351,7 @@ mod tests {
     fn a_change_of_type_makes_the_entry_anew() {
         let dir = Entry { kind: Kind::Dir, ..file(0, 5) };
         assert_eq!(
-            decide(&dir, Some(&file(0, 5)), &archive(), ROOT, || false),
+            decide(&dir, Some(&file(0, 5)), &archive(), &ROOT, || false),
             Decision::new(Action::Create, Changes::NEW)
         );
         assert_eq!(action(&file(0, 5), Some(&dir), &archive()), Action::Whole);
@@ -360,21 +360,21 @@ mod tests {
     #[test]
     fn attributes_count_only_where_they_are_kept_and_can_be_set() {
         let other = Entry { uid: 2, gid: 2, mode: 0o600, ..file(10, 5) };
-        let changes = decide(&file(10, 5), Some(&other), &archive(), ROOT, || false).changes;
+        let changes = decide(&file(10, 5), Some(&other), &archive(), &ROOT, || false).changes;
         assert_eq!(changes, Changes::PERMS | Changes::OWNER | Changes::GROUP);
         let user = Powers { owner: false, group: false, xattrs: None, acls: false };
-        assert_eq!(decide(&file(10, 5), Some(&other), &archive(), user, || false).changes, Changes::PERMS);
-        assert_eq!(decide(&file(10, 5), Some(&other), &Options::default(), ROOT, || false), Decision::SKIP);
+        assert_eq!(decide(&file(10, 5), Some(&other), &archive(), &user, || false).changes, Changes::PERMS);
+        assert_eq!(decide(&file(10, 5), Some(&other), &Options::default(), &ROOT, || false), Decision::SKIP);
     }
 
     #[test]
     fn a_link_that_points_elsewhere_is_made_anew() {
         let link = |target: &str| Entry { kind: Kind::Symlink { target: Path::new(target).into() }, ..file(0, 5) };
         assert_eq!(action(&link("a"), Some(&link("a")), &archive()), Action::Skip);
-        let decision = decide(&link("a"), Some(&link("b")), &archive(), ROOT, || false);
+        let decision = decide(&link("a"), Some(&link("b")), &archive(), &ROOT, || false);
         assert_eq!(decision, Decision::new(Action::Create, Changes::CONTENTS));
         let changes =
-            decide(&link("a"), Some(&link("b")), &Options { times: false, ..archive() }, ROOT, || false).changes;
+            decide(&link("a"), Some(&link("b")), &Options { times: false, ..archive() }, &ROOT, || false).changes;
         assert_eq!(changes, Changes::CONTENTS | Changes::TIME);
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use clap::{Arg, ArgAction, CommandFactory, Parser, Subcommand};
 
 use crate::daemon;
 
@@ -471,111 +471,59 @@ pub struct Args {
     /// Print help: -h alone in short, --help at length
     #[arg(long, action = ArgAction::HelpLong, help_heading = OUTPUT)]
     pub help: Option<bool>,
-
-    /// What takes an option back: the later of the two counts
-    #[command(flatten)]
-    pub negations: Negations,
 }
 
-/// `--no-OPTION` for each option that -a implies or that has a default.
-#[derive(Debug, clap::Args)]
-#[allow(missing_docs)]
-pub struct Negations {
-    #[arg(long, alias = "no-r", hide = true)]
-    pub no_recursive: bool,
-    #[arg(long, alias = "no-l", hide = true)]
-    pub no_links: bool,
-    #[arg(long, alias = "no-p", hide = true)]
-    pub no_perms: bool,
-    #[arg(long, alias = "no-t", hide = true)]
-    pub no_times: bool,
-    #[arg(long, alias = "no-A", hide = true)]
-    pub no_acls: bool,
-    #[arg(long, alias = "no-X", hide = true)]
-    pub no_xattrs: bool,
-    #[arg(long, alias = "no-U", hide = true)]
-    pub no_atimes: bool,
-    #[arg(long, hide = true)]
-    pub no_open_noatime: bool,
-    #[arg(long, alias = "no-E", hide = true)]
-    pub no_executability: bool,
-    #[arg(long, alias = "no-O", hide = true)]
-    pub no_omit_dir_times: bool,
-    #[arg(long, alias = "no-J", hide = true)]
-    pub no_omit_link_times: bool,
-    #[arg(long, alias = "no-g", hide = true)]
-    pub no_group: bool,
-    #[arg(long, alias = "no-o", hide = true)]
-    pub no_owner: bool,
-    #[arg(long = "no-D", hide = true)]
-    pub no_devices_and_specials: bool,
-    #[arg(long, hide = true)]
-    pub no_devices: bool,
-    #[arg(long, hide = true)]
-    pub no_specials: bool,
-    #[arg(long, alias = "no-H", hide = true)]
-    pub no_hard_links: bool,
-    #[arg(long, alias = "no-d", hide = true)]
-    pub no_dirs: bool,
-    #[arg(long, alias = "no-R", hide = true)]
-    pub no_relative: bool,
-    #[arg(long, hide = true)]
-    pub no_from0: bool,
-    #[arg(long, alias = "i-d", hide = true)]
-    pub implied_dirs: bool,
-    #[arg(long, alias = "no-x", hide = true)]
-    pub no_one_file_system: bool,
-    #[arg(long, alias = "no-m", hide = true)]
-    pub no_prune_empty_dirs: bool,
-    #[arg(long, hide = true)]
-    pub no_ignore_errors: bool,
-    #[arg(long, hide = true)]
-    pub no_force: bool,
-    #[arg(long, alias = "no-c", hide = true)]
-    pub no_checksum: bool,
-    #[arg(long, alias = "no-u", hide = true)]
-    pub no_update: bool,
-    #[arg(long, alias = "no-W", hide = true)]
-    pub no_whole_file: bool,
-    #[arg(long, alias = "no-S", hide = true)]
-    pub no_sparse: bool,
-    #[arg(long, hide = true)]
-    pub no_inplace: bool,
-    #[arg(long, hide = true)]
-    pub no_append: bool,
-    #[arg(long, hide = true)]
-    pub no_delay_updates: bool,
-    #[arg(long, hide = true)]
-    pub no_preallocate: bool,
-    #[arg(long, hide = true)]
-    pub no_fsync: bool,
-    #[arg(long, hide = true)]
-    pub no_mkpath: bool,
-    #[arg(long, hide = true)]
-    pub no_partial: bool,
-    #[arg(long, alias = "no-z", hide = true)]
-    pub no_compress: bool,
-    #[arg(long, hide = true)]
-    pub no_bwlimit: bool,
-    #[arg(long, hide = true)]
-    pub no_timeout: bool,
-    #[arg(long, hide = true)]
-    pub no_contimeout: bool,
-    #[arg(long, alias = "no-time-limit", hide = true)]
-    pub no_stop_after: bool,
-    #[arg(long, hide = true)]
-    pub no_stop_at: bool,
-    #[arg(long, alias = "no-i", hide = true)]
-    pub no_itemize_changes: bool,
-    #[arg(long = "no-8-bit-output", alias = "no-8", hide = true)]
-    pub no_eight_bit_output: bool,
-    #[arg(long, alias = "no-h", hide = true)]
-    pub no_human_readable: bool,
-    #[arg(long, hide = true)]
-    pub no_progress: bool,
-    #[arg(long, alias = "no-v", hide = true)]
-    pub no_verbose: bool,
-}
+/// `--no-OPTION` for each option that -a implies or that has a default: its name and another one. The later of the two counts.
+#[rustfmt::skip]
+const NEGATIONS: &[(&str, &str, Option<&str>)] = &[
+    ("no_recursive", "no-recursive", Some("no-r")),
+    ("no_links", "no-links", Some("no-l")),
+    ("no_perms", "no-perms", Some("no-p")),
+    ("no_times", "no-times", Some("no-t")),
+    ("no_acls", "no-acls", Some("no-A")),
+    ("no_xattrs", "no-xattrs", Some("no-X")),
+    ("no_atimes", "no-atimes", Some("no-U")),
+    ("no_open_noatime", "no-open-noatime", None),
+    ("no_executability", "no-executability", Some("no-E")),
+    ("no_omit_dir_times", "no-omit-dir-times", Some("no-O")),
+    ("no_omit_link_times", "no-omit-link-times", Some("no-J")),
+    ("no_group", "no-group", Some("no-g")),
+    ("no_owner", "no-owner", Some("no-o")),
+    ("no_devices_and_specials", "no-D", None),
+    ("no_devices", "no-devices", None),
+    ("no_specials", "no-specials", None),
+    ("no_hard_links", "no-hard-links", Some("no-H")),
+    ("no_dirs", "no-dirs", Some("no-d")),
+    ("no_relative", "no-relative", Some("no-R")),
+    ("no_from0", "no-from0", None),
+    ("implied_dirs", "implied-dirs", Some("i-d")),
+    ("no_one_file_system", "no-one-file-system", Some("no-x")),
+    ("no_prune_empty_dirs", "no-prune-empty-dirs", Some("no-m")),
+    ("no_ignore_errors", "no-ignore-errors", None),
+    ("no_force", "no-force", None),
+    ("no_checksum", "no-checksum", Some("no-c")),
+    ("no_update", "no-update", Some("no-u")),
+    ("no_whole_file", "no-whole-file", Some("no-W")),
+    ("no_sparse", "no-sparse", Some("no-S")),
+    ("no_inplace", "no-inplace", None),
+    ("no_append", "no-append", None),
+    ("no_delay_updates", "no-delay-updates", None),
+    ("no_preallocate", "no-preallocate", None),
+    ("no_fsync", "no-fsync", None),
+    ("no_mkpath", "no-mkpath", None),
+    ("no_partial", "no-partial", None),
+    ("no_compress", "no-compress", Some("no-z")),
+    ("no_bwlimit", "no-bwlimit", None),
+    ("no_timeout", "no-timeout", None),
+    ("no_contimeout", "no-contimeout", None),
+    ("no_stop_after", "no-stop-after", Some("no-time-limit")),
+    ("no_stop_at", "no-stop-at", None),
+    ("no_itemize_changes", "no-itemize-changes", Some("no-i")),
+    ("no_eight_bit_output", "no-8-bit-output", Some("no-8")),
+    ("no_human_readable", "no-human-readable", Some("no-h")),
+    ("no_progress", "no-progress", None),
+    ("no_verbose", "no-verbose", Some("no-v")),
+];
 
 /// How standard output is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -628,7 +576,12 @@ pub enum Command {
 /// The command line's definition. What follows an option that takes a value is its value, with a dash in front too: rules
 /// begin with one (`-f '- *.o'`).
 pub fn command() -> clap::Command {
-    Args::command().mut_args(|arg| {
+    // Without a default, which a flag has, what is not given costs nothing.
+    let negation = |(id, long, alias): &(&'static str, &'static str, Option<&'static str>)| {
+        let flag = Arg::new(*id).long(*long).hide(true).action(ArgAction::Append).num_args(0).default_missing_value("");
+        alias.iter().fold(flag, |flag, alias| flag.alias(*alias))
+    };
+    Args::command().args(NEGATIONS.iter().map(negation)).mut_args(|arg| {
         let takes_value =
             arg.get_action().takes_values() && arg.get_num_args().is_none_or(|count| count.takes_values());
         if takes_value && !arg.is_positional() { arg.allow_hyphen_values(true) } else { arg }

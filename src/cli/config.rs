@@ -7,8 +7,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::ArgMatches;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, FromArgMatches};
 
 use super::args::{Args, Buffering};
 use super::format::Format;
@@ -127,12 +127,11 @@ pub struct Output {
 }
 
 impl Config {
-    /// Resolves what was typed.
+    /// Resolves what was typed; `matches` tell in which order.
     ///
     /// # Errors
     /// [`Error::Usage`] for what contradicts itself or cannot be.
-    pub fn resolve(matches: &ArgMatches) -> Result<Config> {
-        let args = Args::from_arg_matches(matches).map_err(|error| Error::Usage(error.to_string()))?;
+    pub fn resolve(args: Args, matches: &ArgMatches) -> Result<Config> {
         let mut locations = args.paths.iter().map(parse_location).collect::<Result<Vec<_>>>()?;
         let lists = args.list_only || locations.len() == 1;
         let destination = if locations.len() > 1 { locations.pop() } else { None };

@@ -53,7 +53,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     };
     match Args::from_arg_matches(&matches) {
         Ok(Args { command: Some(command), .. }) => other(command),
-        Ok(_) => match Config::resolve(&matches) {
+        Ok(args) => match Config::resolve(args, &matches) {
             Ok(config) => sync(&config),
             Err(error) => complain(&error),
         },

@@ -281,7 +281,9 @@ impl Destination {
     }
 
     fn protects(&self, path: &Path, is_dir: bool) -> bool {
-        if let Some(reason) = self.rules.reason(path, is_dir).filter(|_| self.options.tells_reasons()) {
+        if self.options.tells_reasons()
+            && let Some(reason) = self.rules.reason(path, is_dir)
+        {
             self.monitor.detail(2, &reason.to_string());
         }
         self.is_kept_partial(path) || self.rules.verdict(path, is_dir) == Verdict::Excluded

@@ -155,7 +155,7 @@ impl Destination {
             Kind::File { .. } => plan::counts_as_same(entry, found, &self.options, same_contents),
             _ => entry.kind == found.kind,
         };
-        let changes = plan::attribute_changes(entry, found, &self.options, self.powers(entry));
+        let changes = plan::attribute_changes(entry, found, &self.options, &self.powers(entry));
         // rsync holds the time of a directory against this one even with -O.
         let same_time =
             !(entry.is_dir() && self.options.times) || self.options.is_same_time(&entry.mtime, &found.mtime);
@@ -167,7 +167,7 @@ impl Destination {
     }
 
     fn decide_with(&self, purpose: Use, entry: &Entry, place: &Path, likeness: &Likeness) -> Decision {
-        let mut changes = plan::attribute_changes(entry, &likeness.entry, &self.options, self.powers(entry));
+        let mut changes = plan::attribute_changes(entry, &likeness.entry, &self.options, &self.powers(entry));
         if likeness.level == Level::All && !entry.is_dir() {
             match purpose {
                 Use::Compare => return Decision::SKIP,

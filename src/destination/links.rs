@@ -51,7 +51,7 @@ impl Destination {
         let decision = Decision::new(Action::Whole, Changes::NEW);
         match self.options.dry_run {
             true => decision,
-            false => plan::with_values(decision, entry, None, self.powers(entry)),
+            false => plan::with_values(decision, entry, None, &self.powers(entry)),
         }
     }
 
@@ -120,7 +120,7 @@ impl Destination {
         }
         let changes =
             existing.filter(|existing| existing.kind.same_type(&entry.kind)).map_or(Changes::NEW, |existing| {
-                let mut changes = plan::attribute_changes(entry, existing, &self.options, self.powers(entry));
+                let mut changes = plan::attribute_changes(entry, existing, &self.options, &self.powers(entry));
                 changes.set(Changes::SIZE, entry.kind.size() != existing.kind.size());
                 changes
             });

@@ -406,8 +406,8 @@ impl Destination {
                 _ => self.open_up(parent(place))?,
             }
         }
-        if !self.options.dry_run {
-            decision = plan::with_values(decision, entry, existing.as_ref(), self.powers(entry));
+        if !self.options.dry_run && !entry.xattrs().is_empty() {
+            decision = plan::with_values(decision, entry, existing.as_ref(), &self.powers(entry));
         }
         self.lead(entry, place, existing.as_ref(), decision, likeness.as_ref());
         self.count(decision);
@@ -478,7 +478,7 @@ impl Destination {
             self.monitor.remark(About::UnsafeLink, 1, &text);
         }
         let same_contents = || self.same_contents(entry, place);
-        let decision = plan::decide(entry, existing, &self.options, self.powers(entry), same_contents);
+        let decision = plan::decide(entry, existing, &self.options, &self.powers(entry), same_contents);
         self.with_partial(decision, entry, place)
     }
 

@@ -138,7 +138,11 @@ impl Scopes {
     }
 
     /// What the rules say of the entry at `path`, in the directory that was entered last.
+    #[inline]
     pub fn verdict(&self, path: &Path, is_dir: bool) -> Verdict {
+        if self.is_empty() {
+            return Verdict::Included;
+        }
         self.filter.decide(self.side, path, is_dir, false, &self.levels)
     }
 

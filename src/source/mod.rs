@@ -75,7 +75,9 @@ impl Keep for Rules<'_> {
     }
 
     fn wants(&mut self, path: &Path, is_dir: bool) -> bool {
-        if let Some((monitor, reason)) = self.asked.zip(self.scopes.reason(path, is_dir)) {
+        if let Some(monitor) = self.asked
+            && let Some(reason) = self.scopes.reason(path, is_dir)
+        {
             monitor.detail(2, &reason.to_string());
         }
         self.scopes.verdict(path, is_dir) == Verdict::Included
@@ -222,8 +224,8 @@ impl Source {
         if named.contents && tree.open_door(&named.path, Some(&entry))? {
             entry = tree.lstat(&named.path)?.ok_or(Errno::NOENT)?;
         }
-        if let Some(reason) =
-            filter.reason(Side::Sender, &named.path, entry.is_dir()).filter(|_| options.tells_reasons())
+        if options.tells_reasons()
+            && let Some(reason) = filter.reason(Side::Sender, &named.path, entry.is_dir())
         {
             monitor.detail(2, &reason.to_string());
         }

@@ -32,11 +32,18 @@ impl Follow {
     ///
     /// # Errors
     /// What `stat` says; for a link that should be followed and leads nowhere, an error that says so.
+    #[inline]
     pub(super) fn stat(self, directory: BorrowedFd<'_>, name: impl Arg + Copy, path: &Path) -> io::Result<Stat> {
         let own = stat::of_name(directory, name)?;
         if self == Follow::NOTHING || !stat::is_symlink(&own) {
             return Ok(own);
         }
+        self.through(own, directory, name, path)
+    }
+
+    /// What the link `own` leads to, or the link itself if it is not followed.
+    #[cold]
+    fn through(self, own: Stat, directory: BorrowedFd<'_>, name: impl Arg + Copy, path: &Path) -> io::Result<Stat> {
         if self.all || (self.leading_out && is_leading_out(directory, name, path)?) {
             return match statat(directory, name, AtFlags::empty()) {
                 Err(Errno::NOENT) => Err(io::Error::other("the link leads nowhere")),

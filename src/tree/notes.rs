@@ -28,6 +28,11 @@ pub struct Notes {
 }
 
 impl Notes {
+    /// Whether anything is noted of entries.
+    pub(super) fn are_made(&self) -> bool {
+        self.atimes || self.acls || self.xattrs.is_some()
+    }
+
     /// Adds to `entry`, of which `stat` tells and which is `name` in `parent`, what is noted of it; a link is
     /// taken for what it leads to where the tree `follows` it.
     pub(super) fn add(

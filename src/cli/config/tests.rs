@@ -1,9 +1,12 @@
+use clap::FromArgMatches;
+
 use super::*;
 use crate::cli::args;
 
 fn config(line: &str) -> Result<Config> {
     let words = std::iter::once("sy").chain(line.split_whitespace());
-    Config::resolve(&args::command().try_get_matches_from(words).expect(line))
+    let matches = args::command().try_get_matches_from(words).expect(line);
+    Config::resolve(Args::from_arg_matches(&matches).expect(line), &matches)
 }
 
 fn options(line: &str) -> Options {

@@ -162,6 +162,7 @@ impl Tree {
     }
 
     /// The entry that `stat` tells of, with what is noted of it.
+    #[inline]
     pub(in crate::tree) fn entry(
         &self,
         paths: Paths,
@@ -170,8 +171,10 @@ impl Tree {
         name: impl Arg + Copy,
     ) -> io::Result<Entry> {
         let mut entry = stat::entry(paths, stat, parent, name)?;
-        let follows = self.follows(&entry.kind);
-        self.notes.add(&mut entry, stat, parent, name, follows)?;
+        if self.notes.are_made() {
+            let follows = self.follows(&entry.kind);
+            self.notes.add(&mut entry, stat, parent, name, follows)?;
+        }
         Ok(entry)
     }
 
