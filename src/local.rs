@@ -97,7 +97,8 @@ fn copy(request: &Request, monitor: &Arc<Monitor>) -> Result<Outcome> {
     let scanned = Instant::now();
     let path = Path::new(OsStr::from_bytes(&request.destination));
     let outline = Outline::of(&source.entries, source.complete, options);
-    let mut destination = Destination::open(path, outline, options, filter, seed, monitor)?;
+    let theirs = Options { fake_super: options.fake_super_there, ..options.clone() };
+    let mut destination = Destination::open(path, outline, &theirs, filter, seed, monitor)?;
     destination.delete_early(&source.entries, &mut |_| {});
     let mut decisions: Vec<Decision> = source.entries.iter().map(|entry| destination.prepare(entry)).collect();
     destination.settle_waiting(&source.entries, &mut decisions);

@@ -149,6 +149,10 @@ pub struct Options {
     pub usermap: Option<Vec<u8>>,
     /// `--groupmap`: the same for groups.
     pub groupmap: Option<Vec<u8>>,
+    /// `--fake-super`: what it takes root to give a file is said in an attribute of it, at this end.
+    pub fake_super: bool,
+    /// `-M--fake-super`: at the other end.
+    pub fake_super_there: bool,
     /// `--numeric-ids`: do not map owner and group by name.
     pub numeric_ids: bool,
     /// `--list-only`: there is no destination, and nothing is decided about. Only the client knows.
@@ -231,13 +235,15 @@ impl Options {
     /// attributes all are sent that can be read: which are kept is the destination's to know.
     pub fn notes_of_source(&self, seed: u64, choice: Option<Choice>) -> Notes {
         let rsyncs = self.all_xattrs;
-        let xattrs = self.xattrs.then_some(Scope { privileged: true, rsyncs, unreadable: false, seed, choice });
-        Notes { atimes: self.atimes, unnoticed: self.open_noatime, xattrs, acls: self.acls }
+        let fake = self.fake_super;
+        let xattrs = self.xattrs.then_some(Scope { privileged: true, rsyncs, unreadable: false, fake, seed, choice });
+        Notes { atimes: self.atimes, unnoticed: self.open_noatime, xattrs, acls: self.acls, fake }
     }
 
     /// The same of a destination, whose files are read to be compared, which is not to be seen in what is kept of them.
     pub fn notes_of_destination(&self, seed: u64, is_root: bool, choice: Option<Choice>) -> Notes {
-        let scope = Scope { privileged: is_root, rsyncs: true, unreadable: true, seed, choice };
+        let fake = self.fake_super;
+        let scope = Scope { privileged: is_root, rsyncs: !fake, unreadable: true, fake, seed, choice };
         let xattrs = self.xattrs.then_some(scope);
         Notes { unnoticed: self.open_noatime || self.atimes, xattrs, ..self.notes_of_source(seed, None) }
     }

@@ -11,6 +11,7 @@ mod differential;
 mod elsewhere;
 mod every_option;
 mod failures;
+mod fake_super;
 mod files_from;
 mod filter;
 mod fuzz;

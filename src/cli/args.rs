@@ -169,6 +169,14 @@ pub struct Args {
     /// Keep extended attributes: all but the system's as root, else those of user.; twice: and rsync's own
     #[arg(short = 'X', long, action = ArgAction::Count, help_heading = ATTRIBUTES)]
     pub xattrs: u8,
+    /// Without being root: say in an attribute of each file what it takes root to give it, and believe what is said there
+    ///
+    /// At this end of the connection, or on one machine at both; -M--fake-super is for the other end.
+    #[arg(long, help_heading = ATTRIBUTES)]
+    pub fake_super: bool,
+    /// An option for the other end alone: only --fake-super is one
+    #[arg(short = 'M', long, value_name = "OPTION", help_heading = ATTRIBUTES)]
+    pub remote_option: Vec<OsString>,
     /// Keep whether files can be executed, where -p is not given
     #[arg(short = 'E', long, help_heading = ATTRIBUTES)]
     pub executability: bool,

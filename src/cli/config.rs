@@ -164,6 +164,7 @@ impl Config {
             return Err(Error::Usage(format!("{shown}: a path with .. cannot be kept (-R); put /./ behind it")));
         }
         let local = matches!(transfer, Transfer::Local { .. });
+        options.fake_super_there |= local && options.fake_super;
         options.whole_file = flags.on(&["whole_file"], &["no_whole_file"]) || (local && !flags.given("no_whole_file"));
         // Only the other end of a link knows what a file is to begin with.
         options.whole_file &= !options.append;
@@ -251,6 +252,22 @@ fn list_only(options: &mut Options) {
     (options.compare_dest, options.copy_dest, options.link_dest) = (Vec::new(), Vec::new(), Vec::new());
 }
 
+/// What --fake-super cannot say is refused instead of lost.
+fn check_fake_super(args: &Args, acls: bool) -> Result<()> {
+    if let Some(other) = args.remote_option.iter().find(|option| *option != "--fake-super") {
+        let text = format!("-M {}: only --fake-super is an option of the other end alone", other.display());
+        return Err(Error::Usage(text));
+    }
+    let fake = args.fake_super || !args.remote_option.is_empty();
+    match () {
+        () if fake && acls => Err(Error::Usage("--fake-super does not work with -A: it keeps no ACLs".into())),
+        () if fake && args.xattrs > 1 => {
+            Err(Error::Usage("--fake-super does not work with -XX: rsync's own attributes are what it keeps".into()))
+        }
+        () => Ok(()),
+    }
+}
+
 fn options(args: &Args, matches: &ArgMatches, lists: bool) -> Result<Options> {
     let flags = Flags { matches };
     let parts = [
@@ -270,6 +287,7 @@ fn options(args: &Args, matches: &ArgMatches, lists: bool) -> Result<Options> {
     let archived = |yes: &[&str], no: &[&str]| flags.archived(implied, yes, no);
     let (backup, delete) = (backup(args)?, delete_time(args, &flags)?);
     check_other_dirs(args)?;
+    check_fake_super(args, flags.on(&["acls"], &["no_acls"]))?;
     let (usermap, groupmap) = maps(args)?;
     let atimes = flags.on(&["atimes"], &["no_atimes"]);
     let xattrs = flags.on(&["xattrs"], &["no_xattrs"]);
@@ -315,6 +333,8 @@ fn options(args: &Args, matches: &ArgMatches, lists: bool) -> Result<Options> {
         acls,
         all_xattrs: xattrs && args.xattrs > 1,
         open_noatime: flags.on(&["open_noatime"], &["no_open_noatime"]) || (atimes && args.atimes > 1),
+        fake_super: args.fake_super,
+        fake_super_there: !args.remote_option.is_empty(),
         executability: flags.on(&["executability"], &["no_executability"]),
         chmod: chmod(args)?,
         group: archived(&group, &["no_group"]),

@@ -32,7 +32,6 @@ const NEAREST: &[(&[&str], &str)] = &[
     (&["iconv"], "names are bytes, and the same on both sides"),
     (&["write-batch", "only-write-batch", "read-batch"], BATCH),
     (&["fuzzy", "y"], "a file without a basis under its own name is sent whole"),
-    (&["remote-option", "M"], "what both ends need to know travels by itself; --sy-path is the command over there"),
     (&["max-alloc"], "what a peer can make sy allocate is limited by the protocol"),
     (&["super"], "root does what root can; as somebody else say --sy-path 'sudo sy'"),
     (&["copy-as"], "run sy as that user, or say --sy-path 'sudo -u USER sy'"),

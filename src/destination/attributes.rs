@@ -9,7 +9,6 @@ use crate::plan::{Changes, Decision};
 use crate::tree::capability::Capability;
 use crate::tree::entry::Entry;
 use crate::tree::metadata::{self, Keep};
-use crate::tree::owners;
 use crate::tree::xattrs::Scope;
 
 /// Mode of a directory while its contents are being written, whatever it will be.
@@ -120,7 +119,7 @@ impl Destination {
     /// A directory that its owner may not write to is made writable when something in it changes, one that he may not even
     /// look into at once; `finish_dir` gives it its mode back.
     pub(super) fn note_closed(&mut self, place: &Path, existing: Option<&Entry>) -> Attempt<()> {
-        let Some(existing) = existing.filter(|existing| existing.is_dir() && !self.is_root) else { return Ok(()) };
+        let Some(existing) = existing.filter(|existing| existing.is_dir() && !self.passes) else { return Ok(()) };
         if existing.mode & WORKING_DIR_MODE == WORKING_DIR_MODE {
             return Ok(());
         }
@@ -153,7 +152,8 @@ impl Destination {
             times: self.options.keeps_times(&entry.kind),
             atimes: self.options.keeps_atimes(&entry.kind),
             owner: self.options.owner && self.is_root,
-            group: self.options.group && owners::can_give_group(entry.gid),
+            group: self.options.group && self.can_give_group(entry.gid),
+            fake: self.options.fake_super,
             xattrs: self.xattrs(),
             acls: self.acls(),
             executability: self.options.executability,

@@ -130,7 +130,7 @@ impl Destination {
             }
             let Some(like) = self.dir_to_be(tree, dir)? else { continue };
             // More backups will go into it.
-            let mut mode = if self.is_root { like.mode } else { like.mode | WORKING_DIR_MODE };
+            let mut mode = if self.passes { like.mode } else { like.mode | WORKING_DIR_MODE };
             if !self.options.perms {
                 mode |= room.tree().lstat(&path)?.map_or(0, |made| made.mode & SETGID);
             }

@@ -269,7 +269,7 @@ impl Destination {
 
     /// Lets us delete in a directory of ours that we may not write to.
     fn make_writable(&mut self, tree: &Tree, dir: &Path) -> io::Result<()> {
-        if self.is_root || self.options.dry_run || self.modes.contains_key(dir) {
+        if self.passes || self.options.dry_run || self.modes.contains_key(dir) {
             return Ok(());
         }
         let existing = tree.lstat(dir)?;

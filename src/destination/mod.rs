@@ -98,7 +98,10 @@ pub struct Destination {
     options: Options,
     rules: Scopes,
     seed: u64,
+    /// Whether what only root can give can be given, or said.
     is_root: bool,
+    /// Whether modes keep us from nothing.
+    passes: bool,
     /// What is noted of what is here.
     notes: Notes,
     /// What is asked for and the file system cannot keep: known from the start, so that nothing differs for want of it.
@@ -176,7 +179,8 @@ impl Destination {
             true => (path.to_path_buf(), None),
             false => Self::resolve(path, &outline, options.mkpath)?,
         };
-        let (is_root, choice) = (owners::is_root(), filter.xattr_choice(Side::Receiver));
+        let is_root = options.fake_super || owners::is_root();
+        let choice = filter.xattr_choice(Side::Receiver);
         let mut destination = Destination {
             tree: None,
             counters: Counters::default(),
@@ -187,6 +191,7 @@ impl Destination {
             options: Options { devices: options.devices && is_root, ..options.clone() },
             seed,
             is_root,
+            passes: owners::is_root(),
             notes: options.notes_of_destination(seed, is_root, choice),
             lacking: Vec::new(),
             monitor: monitor.clone(),
@@ -482,13 +487,13 @@ impl Destination {
         self.with_partial(decision, entry, place)
     }
 
+    /// Whether an entry can be given to a group, or said to be.
+    fn can_give_group(&self, gid: u32) -> bool {
+        self.options.fake_super || owners::can_give_group(gid)
+    }
+
     fn powers(&self, entry: &Entry) -> Powers {
-        Powers {
-            owner: self.is_root,
-            group: owners::can_give_group(entry.gid),
-            xattrs: self.xattrs(),
-            acls: self.acls(),
-        }
+        Powers { owner: self.is_root, group: self.can_give_group(entry.gid), xattrs: self.xattrs(), acls: self.acls() }
     }
 
     fn same_contents(&self, entry: &Entry, place: &Path) -> bool {

@@ -154,7 +154,7 @@ impl Destination {
 
     /// Lets us look into a directory of ours in which something is to go, and delete in it.
     pub(super) fn open_to_empty(&self, tree: &Tree, dir: &Path) -> io::Result<()> {
-        if self.is_root || self.options.dry_run {
+        if self.passes || self.options.dry_run {
             return Ok(());
         }
         let Some(existing) = tree.lstat(dir)? else { return Ok(()) };

@@ -46,6 +46,7 @@ fn fields(options: &mut Options) -> Vec<(u16, &mut dyn Value)> {
         (36, &mut options.xattrs),
         (37, &mut options.all_xattrs),
         (38, &mut options.acls),
+        (39, &mut options.fake_super),
         (64, &mut options.delete_excluded),
         (65, &mut options.ignore_errors),
         (66, &mut options.force),

@@ -199,7 +199,8 @@ pub(super) fn start_of(request: &Request, seed: u64) -> SessionStart {
             (Role::Sender, first.to_vec(), paths::follow(&request.sources))
         }
     };
-    let options = Options { more_paths, ..request.options.clone() };
+    let fake_super = request.options.fake_super_there;
+    let options = Options { more_paths, fake_super, ..request.options.clone() };
     SessionStart { session_id: fastrand::u64(..), role, seed, echo: 0, options, paths }
 }
 

@@ -77,12 +77,13 @@ fn copy(from: Spot<'_>, to: Spot<'_>, entry: &Entry) -> io::Result<()> {
     let mut entry = entry.clone();
     from.tree.read_values(from.path, &mut entry)?;
     let entry = &entry;
-    let owner = owners::is_root();
+    let fake = from.tree.notes().fake;
     let keep = Keep {
         perms: true,
         times: true,
-        owner,
-        group: owners::can_give_group(entry.gid),
+        owner: fake || owners::is_root(),
+        group: fake || owners::can_give_group(entry.gid),
+        fake,
         xattrs: from.tree.notes().xattrs.clone(),
         acls: from.tree.notes().acls,
         ..Keep::default()

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use rustix::fs::{
-    AtFlags, Gid, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat, futimens, utimensat,
+    AtFlags, Gid, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat, futimens, utimensat,
 };
 use rustix::io::Errno;
 use rustix::path::Arg;
@@ -24,6 +24,7 @@ use super::acl::{self, Acls};
 use super::capability::Capability;
 use super::dir::Tree;
 use super::entry::{Entry, Kind, Timestamp};
+use super::fake;
 use super::stat::{self, bits, mode_of};
 use super::xattrs::{self, Held, Scope, Xattr};
 
@@ -49,6 +50,8 @@ pub struct Keep {
     pub acls: bool,
     /// Whether a regular file can be executed, where `perms` are not kept (`-E`).
     pub executability: bool,
+    /// Owner, group and mode are said in an attribute (`--fake-super`).
+    pub fake: bool,
 }
 
 /// Gives what is at `relative` the metadata of `entry`, whose owner and group are this machine's. `present` is what is
@@ -62,7 +65,8 @@ pub fn apply(tree: &Tree, relative: &Path, entry: &Entry, keep: &Keep, present: 
         return Ok(());
     }
     let (parent, name) = tree.at(relative)?;
-    change.make(&Named { parent: parent.as_fd(), name, is_link: matches!(entry.kind, Kind::Symlink { .. }) })
+    let is_link = matches!(entry.kind, Kind::Symlink { .. }) && !keep.fake;
+    change.make(&Named { parent: parent.as_fd(), name, is_link })
 }
 
 /// Gives the open file the metadata of `entry`, whose owner and group are this machine's.
@@ -150,6 +154,8 @@ struct Change<'e> {
     again: Option<u32>,
     mtime: Option<Timestamp>,
     atime: Option<Timestamp>,
+    /// Where owner, group and mode are only said: of what.
+    said: Option<&'e Kind>,
 }
 
 impl<'e> Change<'e> {
@@ -174,16 +180,19 @@ impl<'e> Change<'e> {
             xattrs: keep.xattrs.as_ref().filter(differ).map(|scope| (entry.xattrs(), scope)),
             owner: owner.then_some(entry.uid),
             group: group.then_some(entry.gid),
-            mode: (mode && !is_link).then_some(entry.mode).or(executability),
+            mode: (mode && (!is_link || keep.fake)).then_some(entry.mode).or(executability),
             again: present.filter(|now| (owner || group) && now.mode & (SETUID | SETGID) != 0).map(|now| now.mode),
             mtime: mtime.then_some(entry.mtime),
             atime: entry.atime().filter(|atime| keep.atimes && present.is_none_or(|now| now.atime() != Some(*atime))),
+            said: keep.fake.then_some(&entry.kind),
         }
     }
 
     fn is_empty(&self) -> bool {
         let owned = self.owner.is_none() && self.group.is_none();
-        owned && self.xattrs.is_none() && self.acls.is_none() && self.mode.is_none() && self.timestamps().is_none()
+        let special = self.said.is_some_and(|kind| !matches!(kind, Kind::File { .. } | Kind::Dir));
+        let moded = self.mode.is_some() || special;
+        owned && self.xattrs.is_none() && self.acls.is_none() && !moded && self.timestamps().is_none()
     }
 
     fn timestamps(&self) -> Option<Timestamps> {
@@ -195,7 +204,19 @@ impl<'e> Change<'e> {
         (self.atime.is_some() || self.mtime.is_some()).then_some(times)
     }
 
+    /// Says what it would take root to make so.
+    fn say(&self, target: &impl Target, kind: &Kind) -> io::Result<()> {
+        let kept = self.xattrs.map_or(Ok(()), |(wanted, scope)| keep_xattrs(target, wanted, scope));
+        let wanted = fake::Wanted { kind, mode: self.mode, uid: self.owner, gid: self.group };
+        let said = fake::say(&target.held()?, &target.stat()?, wanted, |mode| target.set_mode(mode));
+        let timed = self.timestamps().map_or(Ok(()), |times| target.set_times(&times));
+        said.and(timed).and(kept)
+    }
+
     fn make(&self, target: &impl Target) -> io::Result<()> {
+        if let Some(kind) = self.said {
+            return self.say(target, kind);
+        }
         let owned = self.give_away(target);
         // After the owner, which some attributes do not survive, and before the mode, which may close the file to us.
         let kept = self.xattrs.map_or(Ok(()), |(wanted, scope)| keep_xattrs(target, wanted, scope));
@@ -237,7 +258,7 @@ fn keep_xattrs(target: &impl Target, wanted: &[Xattr], scope: &Scope) -> io::Res
     let keep = || -> io::Result<()> { Ok(xattrs::reconcile(&target.held()?, wanted, scope)?) };
     let kept = match keep() {
         Err(error) if error.raw_os_error() == Some(Errno::ACCESS.raw_os_error()) => {
-            let mode = target.mode()?;
+            let mode = stat::mode(&target.stat()?);
             target.set_mode(mode | OPEN)?;
             let kept = keep();
             target.set_mode(mode)?;
@@ -260,7 +281,7 @@ trait Target {
     fn set_owner(&self, owner: Option<Uid>, group: Option<Gid>) -> io::Result<()>;
     fn set_mode(&self, mode: u32) -> io::Result<()>;
     fn set_times(&self, times: &Timestamps) -> io::Result<()>;
-    fn mode(&self) -> io::Result<u32>;
+    fn stat(&self) -> io::Result<Stat>;
     fn held(&self) -> io::Result<Held<'_>>;
 }
 
@@ -277,8 +298,8 @@ impl Target for File {
         Ok(futimens(self, times)?)
     }
 
-    fn mode(&self) -> io::Result<u32> {
-        Ok(stat::mode(&fstat(self)?))
+    fn stat(&self) -> io::Result<Stat> {
+        Ok(fstat(self)?)
     }
 
     fn held(&self) -> io::Result<Held<'_>> {
@@ -305,8 +326,8 @@ impl Target for Named<'_> {
         Ok(utimensat(self.parent, self.name, times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    fn mode(&self) -> io::Result<u32> {
-        Ok(stat::mode(&stat::of_name(self.parent, self.name)?))
+    fn stat(&self) -> io::Result<Stat> {
+        stat::of_name(self.parent, self.name)
     }
 
     fn held(&self) -> io::Result<Held<'_>> {

@@ -6,6 +6,7 @@ pub mod capability;
 pub mod copy;
 pub mod dir;
 pub mod entry;
+mod fake;
 pub mod follow;
 pub mod metadata;
 pub mod mode;

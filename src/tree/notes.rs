@@ -11,6 +11,7 @@ use rustix::path::Arg;
 
 use super::acl;
 use super::entry::{Entry, Kind};
+use super::fake;
 use super::stat;
 use super::xattrs::{self, Held, Scope};
 
@@ -25,12 +26,14 @@ pub struct Notes {
     pub xattrs: Option<Scope>,
     /// Access control lists, of all but links.
     pub acls: bool,
+    /// What is said of files is believed, and what is made is only said to be what it is (`--fake-super`).
+    pub fake: bool,
 }
 
 impl Notes {
     /// Whether anything is noted of entries.
     pub(super) fn are_made(&self) -> bool {
-        self.atimes || self.acls || self.xattrs.is_some()
+        self.atimes || self.acls || self.fake || self.xattrs.is_some()
     }
 
     /// Adds to `entry`, of which `stat` tells and which is `name` in `parent`, what is noted of it; a link is
@@ -46,15 +49,19 @@ impl Notes {
         if self.atimes && !entry.is_dir() {
             entry.seldom.get_or_insert_default().atime = Some(stat::atime(stat));
         }
-        if self.xattrs.is_none() && !self.acls {
+        if self.xattrs.is_none() && !self.acls && !self.fake {
             return Ok(());
         }
         let may_fail = self.xattrs.as_ref().is_none_or(|scope| scope.unreadable);
-        let held = match Held::at(parent, &name.as_cow_c_str()?, follows) {
+        let name = name.as_cow_c_str()?;
+        let held = match Held::at(parent, &name, follows) {
             // Where it has to be opened for that: who sets something on it sees to that first.
             Err(error) if may_fail && error.kind() == io::ErrorKind::PermissionDenied => Held::Nothing,
             held => held?,
         };
+        if self.fake {
+            fake::believe(entry, &held, parent, &*name)?;
+        }
         if let Some(scope) = &self.xattrs {
             let xattrs = xattrs::read(&held, scope)?;
             if !xattrs.is_empty() {

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, Mode, Stat, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, Stat, major, makedev, minor, readlinkat, statat};
 use rustix::path::Arg;
 
 use super::entry::{Entry, Kind, Target, Timestamp};
@@ -110,6 +110,17 @@ pub(super) fn mtime(stat: &Stat) -> Timestamp {
 #[allow(clippy::unnecessary_cast)]
 pub(super) fn atime(stat: &Stat) -> Timestamp {
     Timestamp { secs: stat.st_atime as i64, nanos: stat.st_atime_nsec as u32 }
+}
+
+/// Major and minor number of a device.
+pub(super) fn device_numbers(rdev: u64) -> (u32, u32) {
+    (major(rdev as _), minor(rdev as _))
+}
+
+/// The device of these numbers.
+#[allow(clippy::unnecessary_cast)]
+pub(super) fn device_of((major, minor): (u32, u32)) -> u64 {
+    makedev(major, minor) as u64
 }
 
 #[allow(clippy::unnecessary_cast)]

@@ -73,7 +73,12 @@ impl Case {
     /// The case with this number; `wanted` are options that it is to have besides those that it draws, apart by semicolons.
     pub fn generate(seed: u64, wanted: &str) -> Case {
         let rng = &mut Rng::with_seed(seed);
-        let options = options(rng, wanted);
+        let mut options = options(rng, wanted);
+        // Not drawn, so that all other cases are what they were before there was the option.
+        let faked = seed % 8 == 5 && can_be_said(&options);
+        if faked {
+            options.push("--fake-super".into());
+        }
         let has = |wanted| options.iter().any(|option| option == wanted);
         let ruled = reads_merge_files(&options);
         let filtered = ruled || options.iter().any(|option| option.contains("clude=") || option == "-C");
@@ -97,7 +102,9 @@ impl Case {
         // Of a root that does not exist and may not be made, rsync says in a dry run what it does not say otherwise.
         // And one that nothing is left to go into it makes with -R nevertheless.
         let needed = has("-n") && has("--existing") || has("-m") && has("-R");
-        let destination = (needed || maker.rng.u8(..5) > 0).then(|| maker.destination(&source));
+        // What stands there as itself rsync makes something that is only said, though nothing has changed.
+        let has_any = !faked && (needed || maker.rng.u8(..5) > 0);
+        let destination = has_any.then(|| maker.destination(&source));
         let mut others = Vec::new();
         for name in OTHERS.into_iter().filter(|name| options.iter().any(|option| option.ends_with(name))) {
             let mut other = maker.destination(&source);
@@ -379,6 +386,16 @@ fn options(rng: &mut Rng, wanted: &str) -> Vec<String> {
     let beside = options.contains(&"-b");
     options.retain(|option| *option != "--delete-excluded" || !beside);
     options.into_iter().map(String::from).collect()
+}
+
+/// Whether all that a sync with these options keeps can be said in attributes, and rsync looks for it where sy does. Where
+/// owners are not kept it says numbers that nobody has.
+fn can_be_said(options: &[String]) -> bool {
+    let is_other = |option: &str| COMPARED.as_flattened().contains(&option) || FOLLOWING.contains(&option);
+    options[0] == "-a"
+        && !options.iter().any(|option| {
+            matches!(&option[..], "--no-o" | "--no-g" | "-A" | "-X" | "-K" | "-n" | "--fake-super") || is_other(option)
+        })
 }
 
 /// Whether an option gives things to others.

@@ -216,7 +216,12 @@ fn run_rsync(case: &Case, sandbox: &Sandbox) -> Finished {
 }
 
 fn run_sy(case: &Case, sandbox: &Sandbox) -> Finished {
-    let program = Program::sy(&["-i"]).args(&case.options);
+    // rsync is run on one machine, and says at both ends what there is to say.
+    let there = |option: &String| match (&option[..], sandbox.way) {
+        ("--fake-super", Way::Push) => "-M--fake-super".into(),
+        _ => option.clone(),
+    };
+    let program = Program::sy(&["-i"]).args(case.options.iter().map(there));
     let program = match sandbox.way {
         Way::Local => program,
         // An option that the case may have as well; the later counts.

@@ -21,10 +21,12 @@ mod replace;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +43,7 @@ pub use look::Looked;
 use super::acl;
 use super::capability::Capability;
 use super::entry::{Entry, Kind};
+use super::fake;
 use super::follow::Follow;
 use super::notes::Notes;
 use super::paths::Paths;
@@ -189,7 +192,8 @@ impl Tree {
     /// The system's.
     pub fn xattr(&self, relative: &Path, entry: &Entry, name: &CStr) -> io::Result<Option<Vec<u8>>> {
         let (parent, of) = self.at(relative)?;
-        Held::at(parent.as_fd(), &of.as_cow_c_str()?, self.follows(&entry.kind))?.get(name)
+        let stored = self.notes.xattrs.as_ref().map_or(Ok(Cow::Borrowed(name)), |scope| scope.stored(name))?;
+        Held::at(parent.as_fd(), &of.as_cow_c_str()?, self.follows(&entry.kind))?.get(&stored)
     }
 
     /// Whether the file system of the root keeps something, as far as it can be asked.
@@ -285,8 +289,19 @@ impl Tree {
     /// `AlreadyExists` where anything is there.
     pub fn symlink(&self, target: &Path, relative: &Path) -> io::Result<()> {
         let (parent, name) = self.at(relative)?;
-        symlinkat(target, &parent, name)?;
-        self.note_link(&parent, name)
+        self.make_link_at(&parent, name, target)
+    }
+
+    fn make_link_at(&self, parent: &OwnedFd, name: &OsStr, target: &Path) -> io::Result<()> {
+        if self.notes.fake {
+            return fake::make(parent.as_fd(), name, target.as_os_str().as_bytes());
+        }
+        symlinkat(target, parent, name)?;
+        self.note_link(parent, name)
+    }
+
+    fn make_special_at(&self, parent: &OwnedFd, name: &OsStr, kind: &Kind, mode: u32) -> io::Result<()> {
+        if self.notes.fake { fake::make(parent.as_fd(), name, b"") } else { make_node_at(parent, name, kind, mode) }
     }
 
     /// Makes `to` another name of the file `from`, which is not followed if it is a link.
@@ -305,7 +320,7 @@ impl Tree {
     /// `InvalidInput` for any other kind, `Unsupported` where the system cannot make one below a handle.
     pub fn make_node(&self, relative: &Path, kind: &Kind, mode: u32) -> io::Result<()> {
         let (parent, name) = self.at(relative)?;
-        make_node_at(&parent, name, kind, mode)
+        self.make_special_at(&parent, name, kind, mode)
     }
 
     /// Gives the entry `from` the name `to`, replacing what is there as `rename` does.

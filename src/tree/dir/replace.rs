@@ -4,10 +4,10 @@
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, linkat, symlinkat};
+use rustix::fs::{AtFlags, linkat};
 use rustix::io::Errno;
 
-use super::{Tree, make_node_at};
+use super::Tree;
 use crate::tree::entry::Kind;
 use crate::tree::place;
 
@@ -18,10 +18,7 @@ impl Tree {
     /// `IsADirectory` where a directory is there; `Interrupted` after [`place::abandon_all`].
     pub fn replace_with_symlink(&self, target: &Path, relative: &Path) -> io::Result<()> {
         let (parent, name) = self.at(relative)?;
-        place::replace(&parent, name, |temporary| {
-            symlinkat(target, &parent, temporary)?;
-            self.note_link(&parent, temporary)
-        })
+        place::replace(&parent, name, |temporary| self.make_link_at(&parent, temporary, target))
     }
 
     /// Makes `relative` another name of the file `from`, in place of what is there.
@@ -56,6 +53,6 @@ impl Tree {
     /// As [`Tree::make_node`]; `IsADirectory` where a directory is there; `Interrupted` after [`place::abandon_all`].
     pub fn replace_with_node(&self, kind: &Kind, relative: &Path, mode: u32) -> io::Result<()> {
         let (parent, name) = self.at(relative)?;
-        place::replace(&parent, name, |temporary| make_node_at(&parent, temporary, kind, mode))
+        place::replace(&parent, name, |temporary| self.make_special_at(&parent, temporary, kind, mode))
     }
 }

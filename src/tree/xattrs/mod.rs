@@ -7,6 +7,7 @@
 
 mod held;
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::io;
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::entry::Digest;
+use super::fake;
 pub(in crate::tree) use held::{Held, is_unsupported};
 
 /// Bytes up to which a value is part of a list.
@@ -86,6 +88,8 @@ pub struct Scope {
     /// What cannot be read counts as something that is like nothing else, and is no error: at a destination, which can make a
     /// file of its own readable when it gives it another value.
     pub unreadable: bool,
+    /// Those of other namespaces are among the user's, under names that begin as rsync's own do (`--fake-super`).
+    pub fake: bool,
     /// Of the digests of large values.
     pub seed: u64,
     /// What the user's rules choose, whatever the namespace; none where there is no such rule.
@@ -134,6 +138,26 @@ impl Scope {
             && (self.rsyncs || !name.starts_with(b"user.rsync.%"))
     }
 
+    /// The attribute that is kept under the name `stored`, if it is for us.
+    fn shown(&self, stored: CString) -> Option<CString> {
+        let name = match stored.to_bytes().strip_prefix(fake::PREFIX) {
+            _ if !self.fake => stored,
+            Some(own) if own.starts_with(b"%") => return None,
+            Some(name) => CString::new(name).ok()?,
+            // What is truly of another namespace is none of ours.
+            None => Some(stored).filter(|name| name.to_bytes().starts_with(b"user."))?,
+        };
+        self.has(&name).then_some(name)
+    }
+
+    /// The name under which an attribute is kept.
+    pub(in crate::tree) fn stored<'n>(&self, name: &'n CStr) -> io::Result<Cow<'n, CStr>> {
+        if !self.fake || name.to_bytes().starts_with(b"user.") {
+            return Ok(Cow::Borrowed(name));
+        }
+        Ok(Cow::Owned(CString::new([fake::PREFIX, name.to_bytes()].concat())?))
+    }
+
     #[cfg(target_os = "linux")]
     fn has_namespace(&self, name: &[u8]) -> bool {
         name.starts_with(b"user.")
@@ -159,15 +183,15 @@ pub(in crate::tree) fn can_be_kept(held: &Held<'_>) -> bool {
 
 /// The attributes of what is held, in the order of their names.
 pub(in crate::tree) fn read(held: &Held<'_>, scope: &Scope) -> io::Result<Vec<Xattr>> {
-    let mut names = held.names()?.unwrap_or_default();
-    names.retain(|name| scope.has(name));
+    let stored = held.names()?.unwrap_or_default();
+    let mut names: Vec<CString> = stored.into_iter().filter_map(|name| scope.shown(name)).collect();
     if names.len() > MAX_COUNT || names.iter().map(|name| name.count_bytes()).sum::<usize>() > MAX_NAMES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has too many attributes"));
     }
     names.sort_unstable();
     let mut xattrs = Vec::with_capacity(names.len());
     for name in names {
-        let bytes = match held.get(&name) {
+        let bytes = match held.get(&scope.stored(&name)?) {
             Ok(Some(bytes)) => bytes,
             // Gone since it was listed, which is as if it had never been.
             Ok(None) => continue,
@@ -190,16 +214,18 @@ pub(in crate::tree) fn read(held: &Held<'_>, scope: &Scope) -> io::Result<Vec<Xa
 pub(in crate::tree) fn reconcile(held: &Held<'_>, wanted: &[Xattr], scope: &Scope) -> Result<(), Errno> {
     let raw = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
     let wanted = || wanted.iter().filter(|xattr| scope.has(&xattr.name));
-    for name in held.names().map_err(raw)?.unwrap_or_default() {
-        if scope.has(&name) && !wanted().any(|xattr| xattr.name == name) {
-            held.remove(&name)?;
+    for stored in held.names().map_err(raw)?.unwrap_or_default() {
+        let is_extra = |name: &CString| !wanted().any(|xattr| xattr.name == *name);
+        if scope.shown(stored.clone()).as_ref().is_some_and(is_extra) {
+            held.remove(&stored)?;
         }
     }
     for Xattr { name, value } in wanted() {
         let Value::Whole(bytes) = value else { continue };
-        let now = held.get(name).map_err(raw)?;
+        let name = scope.stored(name).map_err(raw)?;
+        let now = held.get(&name).map_err(raw)?;
         if now.is_none_or(|now| *now != **bytes) {
-            held.set(name, bytes)?;
+            held.set(&name, bytes)?;
         }
     }
     Ok(())
@@ -224,7 +250,8 @@ mod tests {
 
     use super::*;
 
-    const SCOPE: Scope = Scope { privileged: false, rsyncs: false, unreadable: false, seed: 7, choice: None };
+    const SCOPE: Scope =
+        Scope { privileged: false, rsyncs: false, unreadable: false, fake: false, seed: 7, choice: None };
 
     fn xattr(name: &str, bytes: &[u8]) -> Xattr {
         Xattr { name: CString::new(name).unwrap(), value: Value::Whole(bytes.into()) }
